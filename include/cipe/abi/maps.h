@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * Keys and values of every BPF map, shared by the XDP program and the controller. Plain C, fixed
+ * width, explicit padding; the byte order is in the comment. tests/bpf compares these with the BTF
+ * of the built object.
+ */
+#ifndef CIPE_ABI_MAPS_H
+#define CIPE_ABI_MAPS_H
+
+#ifdef __cplusplus
+#include <cstdint>
+#define CIPE_ABI_ASSERT static_assert
+extern "C" {
+typedef uint8_t cipe_u8;
+typedef uint16_t cipe_u16;
+typedef uint32_t cipe_u32;
+typedef uint64_t cipe_u64;
+#else
+#include <linux/types.h>
+#define CIPE_ABI_ASSERT _Static_assert
+typedef __u8 cipe_u8;
+typedef __u16 cipe_u16;
+typedef __u32 cipe_u32;
+typedef __u64 cipe_u64;
+#endif
+
+/* Version of everything below; who takes over maps of another version discards them. */
+#define CIPE_ABI_VERSION 1
+
+#define CIPE_MAX_LISTENERS 4096
+#define CIPE_MAX_PEERS 65536
+#define CIPE_MAX_SESSIONS 65536
+#define CIPE_MAX_LANE_SLOTS 131072
+#define CIPE_MAX_QUEUES 64
+#define CIPE_MAX_SOURCES 16384
+
+#define CIPE_LANE_BITS 6
+#define CIPE_MAX_LANES 64
+
+/* cipe_listeners: where frames of ours may arrive. IPv4 addresses use the first four octets. */
+struct cipe_listener_key {
+  cipe_u8 address[16];  /* network order, rest zero */
+  cipe_u16 port;        /* network order */
+  cipe_u8 family;       /* 4 or 6 */
+  cipe_u8 reserved[1];
+  cipe_u32 vlan;        /* 802.1Q tag the frame must carry, 0 for none; host order */
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_listener_key) == 24, "layout");
+
+#define CIPE_LISTENER_STEER 1u    /* redirect data frames to AF_XDP; without it all pass to the kernel */
+
+struct cipe_listener {
+  cipe_u32 tunnel;      /* tunnel id */
+  cipe_u32 flags;       /* CIPE_LISTENER_* */
+  cipe_u8 protocol;     /* 5, or 3 for the classic one */
+  cipe_u8 mac[6];       /* destination MAC that frames for this host carry on this carrier */
+  cipe_u8 reserved[5];
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_listener) == 20, "layout");
+
+/* cipe_peers: peer id -> what the controller knows; for people with bpftool and for who takes over. */
+struct cipe_peer {
+  cipe_u32 tunnel;
+  cipe_u32 flags;
+  cipe_u8 endpoint_address[16]; /* network order */
+  cipe_u16 endpoint_port;       /* network order */
+  cipe_u8 endpoint_family;      /* 4, 6, 0 for none */
+  cipe_u8 reserved[1];
+  cipe_u32 endpoint_scope;
+  cipe_u8 identity[32];         /* public key, or the key id of a shared key and zeros */
+  cipe_u64 last_handshake_unix_ns;
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_peer) == 72, "layout");
+
+/* cipe_sessions: key is the receiver index without its lane bits (index >> CIPE_LANE_BITS). */
+#define CIPE_SESSION_INITIATOR 1u /* we started the handshake */
+#define CIPE_SESSION_CONFIRMED 2u /* the peer has proved that it has the keys */
+#define CIPE_SESSION_SLOT_SHIFT 8 /* 0 previous, 1 current, 2 next, in bits 8-9 */
+
+struct cipe_session {
+  cipe_u32 peer;
+  cipe_u32 tunnel;
+  cipe_u32 lanes;       /* lanes we receive on, 1..64 */
+  cipe_u32 flags;       /* CIPE_SESSION_* */
+  cipe_u64 generation;  /* grows with every session of this daemon */
+  cipe_u32 lane_slot;   /* first of its entries in cipe_lane_state */
+  cipe_u32 lane_slots;  /* how many */
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_session) == 32, "layout");
+
+/*
+ * cipe_session_keys: what a restarted engine needs, never referenced by a BPF program. `sealed` is
+ * AES-256-GCM under a key that only broker and engine hold: send key (32), receive key (32), tag (16).
+ */
+struct cipe_session_key {
+  cipe_u32 version;      /* CIPE_ABI_VERSION */
+  cipe_u32 remote_index;
+  cipe_u64 created_boot_ns;
+  cipe_u8 suite;         /* 1 AES-GCM/SHA256, 2 ChaChaPoly/BLAKE2s */
+  cipe_u8 send_lanes;
+  cipe_u8 reserved[2];
+  cipe_u32 peer_mtu;
+  cipe_u8 tie_break[32]; /* initiation ephemeral, decides when both sides started at once */
+  cipe_u8 nonce[12];
+  cipe_u8 sealed[80];
+  cipe_u8 reserved2[4];
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_session_key) == 152, "layout");
+
+/* cipe_lane_state: mmapable array, written by the engine without a system call. */
+struct cipe_lane_state {
+  cipe_u64 send_reserved;     /* every counter below may have been used */
+  cipe_u64 receive_greatest;  /* greatest counter delivered, plus one; 0 for none */
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_lane_state) == 16, "layout");
+
+/* cipe_control_sources: token bucket per source of control frames, LRU. IPv6 by /64. */
+struct cipe_source_key {
+  cipe_u8 prefix[8];    /* IPv4 address and zeros, or the first half of an IPv6 address */
+  cipe_u32 family;      /* 4 or 6 */
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_source_key) == 12, "layout");
+
+struct cipe_source_bucket {
+  cipe_u64 refilled_ns; /* bpf_ktime_get_ns */
+  cipe_u64 tokens;
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_source_bucket) == 16, "layout");
+
+/* cipe_drops: per CPU, index is enum cipe_drop_reason. cipe_peer_stats: per CPU, key is peer id. */
+struct cipe_peer_stats {
+  cipe_u64 steered_frames;
+  cipe_u64 steered_bytes;
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_peer_stats) == 16, "layout");
+
+#ifdef __cplusplus
+}
+#endif
+#endif
