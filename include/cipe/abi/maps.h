@@ -53,10 +53,17 @@ struct cipe_listener {
   cipe_u32 tunnel;      /* tunnel id */
   cipe_u32 flags;       /* CIPE_LISTENER_* */
   cipe_u8 protocol;     /* 5, or 3 for the classic one */
-  cipe_u8 mac[6];       /* destination MAC that frames for this host carry on this carrier */
-  cipe_u8 reserved[5];
+  cipe_u8 reserved[3];
 };
-CIPE_ABI_ASSERT(sizeof(struct cipe_listener) == 20, "layout");
+CIPE_ABI_ASSERT(sizeof(struct cipe_listener) == 12, "layout");
+
+/* cipe_carrier: array of one entry, one map per attached program. */
+struct cipe_carrier {
+  cipe_u8 mac[6];       /* destination MAC of frames for this host */
+  cipe_u8 reserved[2];
+  cipe_u32 queues;      /* RX queues with an AF_XDP socket */
+};
+CIPE_ABI_ASSERT(sizeof(struct cipe_carrier) == 12, "layout");
 
 /* cipe_peers: peer id -> what the controller knows; for people with bpftool and for who takes over. */
 struct cipe_peer {
