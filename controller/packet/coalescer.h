@@ -79,10 +79,10 @@ class Coalescer {
     uint16_t last_id = 0;    // IPv4
     uint8_t tail_flags = 0;  // FIN, PSH of the last one
     bool fixed_id = false;
-    bool verified = false;  // checksum of the first packet
+    bool verified = false;  // checksums of the first packet
   };
   struct FlowKey {
-    std::array<uint8_t, 32> addresses{};
+    std::array<uint64_t, 4> addresses{};
     uint32_t ports = 0;
     uint8_t protocol = 0;
     Family family = Family::kNone;
@@ -90,35 +90,41 @@ class Coalescer {
   };
   struct Flow {
     uint32_t hash = 0;
-    uint32_t run = kNone;  // open run, kNone: entry unused
+    uint32_t run = kNone;  // the open one, kNone when the next packet must start one
     FlowKey key;
   };
-
-  // What a packet would bring to a run.
-  struct Candidate {
+  struct Candidate {  // what a packet would bring to a run
     IpView view;
     uint32_t header_size = 0;
     uint32_t payload_size = 0;
     bool joinable = false;  // may start or continue a run
   };
+  enum class Join { kJoined, kNo, kBadChecksum };
 
   void Reset();
   Candidate Examine(const IpView& view) const;
+  void AddToFlow(uint8_t* packet, const Candidate& c);
   uint32_t NewRun(uint8_t* packet, const Candidate& c);
-  bool TryJoin(uint32_t run, uint8_t* packet, const Candidate& c);
-  bool FitsIp(const Run& run, const Candidate& c, bool* fixed_id) const;
-  bool FitsTcp(const Run& run, const Candidate& c) const;
-  bool EndsRun(const Run& run, const Candidate& c) const;
-  Flow* Find(const FlowKey& key, uint32_t hash);
-  Flow* TakeFlow();
+  Join TryJoin(Run* run, uint8_t* packet, const Candidate& c);
+  void Append(Run* run, uint8_t* packet, const Candidate& c);
+  Flow* FindFlow(const FlowKey& key, uint32_t hash);
+  Flow* TakeFlow(const FlowKey& key, uint32_t hash);
   void CloseFlowsBetween(const IpView& view);
-  void RewriteFirst(const Run& run, PacketWrite* write) const;
+  void Emit(const Run& run, PacketWrite* write, iovec* iov) const;
+
+  static bool IpFits(const Run& run, const Candidate& c, bool* fixed_id);
+  static bool TcpFits(const Run& run, const Candidate& c);
+  static bool EndsRun(const Run& run, const Candidate& c);
+  static void RewriteFirst(const Run& run, uint8_t* packet, VnetHeader* header);
+  static FlowKey KeyOf(const IpView& view);
+  static uint32_t HashOf(const FlowKey& key);
 
   Options options_;
   uint32_t count_ = 0;
   uint32_t runs_used_ = 0;
   bool finished_ = false;
   size_t flows_used_ = 0;
+  size_t oldest_flow_ = 0;  // gives way next once all are used
   std::array<Flow, kFlows> flows_{};
   std::unique_ptr<Item[]> items_;
   std::unique_ptr<Run[]> runs_;

@@ -33,9 +33,9 @@ bool OuterHeader::Prepare(const OuterPath& path) {
   StoreBe16(udp, path.source.port);
   StoreBe16(udp + 2, path.destination.port);
   const size_t address_size = path.source.address.size();
-  const Sum pseudo = PseudoHeaderSum(path.source.address.octets.data(),
-                                     path.destination.address.octets.data(), address_size,
-                                     IPPROTO_UDP, 0);
+  const Sum pseudo =
+      PseudoHeaderSum(path.source.address.octets.data(), path.destination.address.octets.data(),
+                      address_size, IPPROTO_UDP, 0);
   pseudo_sum_ = SumOctets(udp, 4, pseudo);
   size_ = static_cast<size_t>(udp + kUdpHeaderSize - bytes_.data());
   return true;

@@ -1,6 +1,7 @@
 // The 10-octet header in front of every packet of a TUN with IFF_VNET_HDR: struct virtio_net_hdr of
-// <linux/virtio_net.h>, which no C++ compiler takes (a member is called `class`) and which lacks UDP_L4
-// in older versions. Fields are in the host's order (tun(4) without TUNSETVNETLE, virtio 1.2 5.1.6).
+// <linux/virtio_net.h>, which no C++ compiler takes (a member is called `class`) and which lacks
+// UDP_L4 in older versions. Fields are in the host's order (tun(4) without TUNSETVNETLE,
+// virtio 1.2 5.1.6).
 #pragma once
 
 #include <cstddef>
