@@ -1,0 +1,12 @@
+// Entry of the unprivileged process.
+#pragma once
+
+#include "base/unique_fd.h"
+
+namespace cipe::engine {
+
+// Runs the engine on the broker's channel until the broker goes away; returns the exit code.
+// Privileges are already dropped.
+int RunEngine(UniqueFd channel);
+
+}  // namespace cipe::engine

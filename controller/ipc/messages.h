@@ -1,0 +1,161 @@
+// What broker and engine say to each other over a SOCK_SEQPACKET pair: one message, one datagram,
+// with the descriptors it lends. The two are always the same build, so there is no version here;
+// what survives an engine is in the BPF maps (cipe/abi/maps.h).
+//
+// The engine is not trusted by the broker: every request is checked against the configuration that
+// the broker parsed itself. Secrets travel only in memfds, never in the message text.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/ip_address.h"
+#include "base/unique_fd.h"
+#include "config/model.h"
+
+namespace cipe::ipc {
+
+using TunnelId = uint32_t;
+using PeerId = uint32_t;
+using CarrierId = uint32_t;
+
+// ---- broker -> engine ----
+
+// First message. Descriptors: the BPF maps in the order of steering::MapSet's export, the listening
+// control socket, and a memfd with the 32-octet key that seals cipe_session_keys.
+struct Hello {
+  bool takeover = false;        // an engine before this one died: adopt what the maps hold
+  std::array<uint8_t, 16> node_id{};  // of this host, kept in the state directory
+  uint32_t starter_uid = 0;     // may change things over the control socket, beside root
+  std::string version;
+  std::vector<UniqueFd> maps;
+  UniqueFd control_listener;
+  UniqueFd seal_key;
+};
+
+struct CarrierQueue {
+  uint32_t queue = 0;
+  bool zero_copy = false;
+  uint32_t chunk_size = 0;      // octets
+  uint32_t chunks = 0;
+  UniqueFd xsk;
+  UniqueFd umem;                // memfd registered as the UMEM
+};
+
+struct CarrierAdd {
+  CarrierId carrier = 0;
+  std::string name;
+  uint32_t ifindex = 0;
+  std::array<uint8_t, 6> mac{};
+  uint32_t mtu = 0;
+  std::vector<CarrierQueue> queues;   // empty: no AF_XDP here
+};
+
+struct CarrierRemove {
+  CarrierId carrier = 0;
+};
+
+// Timestamps of handshakes that outlive processes, 12-octet TAI64N as on the wire, zero = none.
+struct Floor {
+  std::array<uint8_t, 12> sent_reserved{};   // every timestamp up to this may have been sent
+  std::array<uint8_t, 12> received{};        // greatest accepted
+};
+
+struct PeerSetup {
+  PeerId peer = 0;              // unique in this daemon, the same again after an engine's crash
+  Endpoint endpoint;            // resolved; unset = none known (yet)
+  Floor floor;
+};
+
+struct TunnelAdd {
+  TunnelId tunnel = 0;
+  bool takeover = false;
+  config::Tunnel config;        // travels in a memfd; the secrets are wiped from it after reading
+  std::vector<PeerSetup> peers; // same order as config.peers
+  uint32_t ifindex = 0;
+  uint32_t mtu = 0;             // of the tunnel netdev
+  uint16_t listen_port = 0;     // the real one
+  bool tso = false;
+  bool uso = false;
+  int rung = 3;                 // 1, 2 or 3 (design: the ladder)
+  bool afxdp_tx = false;        // send through AF_XDP
+  std::string rung_reason;
+  std::vector<CarrierId> carriers;
+  std::vector<UniqueFd> tun;    // one per queue, non-blocking
+  UniqueFd udp4;                // either may be invalid
+  UniqueFd udp6;
+};
+
+struct TunnelRemove {
+  TunnelId tunnel = 0;
+};
+
+struct EndpointResolved {
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+  Endpoint endpoint;
+};
+
+// Answer to NextHopWanted, and again whenever netlink says that it changed.
+struct NextHop {
+  Endpoint endpoint;
+  CarrierId carrier = 0;
+  bool usable = false;          // false: not reachable through an AF_XDP carrier now
+  IpAddress local;
+  std::array<uint8_t, 6> source_mac{};
+  std::array<uint8_t, 6> destination_mac{};
+};
+
+struct Reply {
+  uint64_t request = 0;
+  absl::Status status;
+  TunnelId tunnel = 0;
+};
+
+// ---- engine -> broker ----
+
+struct Ready {};                // maps adopted, control socket served
+
+struct UpRequest {
+  uint64_t request = 0;
+  std::string name;
+};
+
+struct DownRequest {
+  uint64_t request = 0;
+  std::string name;
+};
+
+// Workers no longer touch the tunnel, its sessions are wiped from the maps, descriptors closed.
+struct TunnelRemoved {
+  TunnelId tunnel = 0;
+};
+
+// The broker stores it in the state directory; `sent_reserved` is synced to disk before Reply.
+struct FloorUpdate {
+  uint64_t request = 0;         // 0: no reply wanted
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+  Floor floor;
+};
+
+struct NextHopWanted {
+  TunnelId tunnel = 0;
+  Endpoint endpoint;
+};
+
+// Ask for the peer's configured endpoint to be resolved again (no answer came from the last one).
+struct ResolveWanted {
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+};
+
+using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
+                             EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
+                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted>;
+
+}  // namespace cipe::ipc
