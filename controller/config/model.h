@@ -2,6 +2,7 @@
 // Pure data; secrets only in Secret types.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,42 +17,46 @@ namespace cipe::config {
 enum class Datapath { kAuto, kXdp, kAfxdp, kSocket };
 enum class TableChoice { kAuto, kOff, kNumber };
 
-// Host and port as written; `host` may be a name.
+// "auto", "xdp", "afxdp", "socket": as written in the file.
+const char* DatapathName(Datapath datapath);
+
+// Host and port as written; `host` may be a name, an IPv4 address, or an IPv6 address without its
+// brackets (with "%zone" when the file says so).
 struct EndpointSpec {
   std::string host;
   uint16_t port = 0;
-  std::string ToString() const;
+  std::string ToString() const;  // brackets around IPv6 are back
 };
 
 enum class Auth { kPublicKey, kSharedKey };
 
 struct Peer {
-  std::string name;                            // never empty: defaults to the start of the key
+  std::string name;  // never empty: see DefaultPeerName
   Auth auth = Auth::kPublicKey;
-  std::array<uint8_t, 32> public_key{};        // when kPublicKey
-  std::optional<SecretBytes> shared_key;       // when kSharedKey: 16 or 32 octets
+  std::array<uint8_t, 32> public_key{};   // when kPublicKey
+  std::optional<SecretBytes> shared_key;  // when kSharedKey: 16 or 32 octets
   std::optional<Secret<32>> preshared_key;
   std::optional<EndpointSpec> endpoint;
-  std::vector<IpPrefix> allowed_ips;           // masked, no duplicates
-  int persistent_keepalive_s = 0;              // 0 = off
+  std::vector<IpPrefix> allowed_ips;  // masked, no duplicates
+  int persistent_keepalive_s = 0;     // 0 = off
 };
 
 struct Tunnel {
-  std::string name;                            // file stem; also the netdev's name; 1-15 characters
-  std::string path;                            // of the file, for messages
-  std::vector<IpPrefix> addresses;             // host bits kept
-  uint16_t listen_port = 0;                    // 0 = any free one
+  std::string name;                 // file stem; also the netdev's name; 1-15 characters
+  std::string path;                 // of the file, for messages
+  std::vector<IpPrefix> addresses;  // host bits kept
+  uint16_t listen_port = 0;         // 0 = any free one
   int protocol = 5;
   Datapath datapath = Datapath::kAuto;
   Suite suite = Suite::kAesGcmSha256;
-  std::vector<std::string> carriers;           // empty = auto
-  int lanes = 1;                               // 1..64
-  int mtu = 0;                                 // 0 = auto
+  std::vector<std::string> carriers;  // empty = auto
+  int lanes = 1;                      // 1..64
+  int mtu = 0;                        // 0 = auto
   TableChoice table = TableChoice::kAuto;
-  uint32_t table_number = 0;                   // when kNumber
-  uint32_t fwmark = 0;                         // 0 = none
-  int rekey_s = 120;                           // 15..120
-  std::optional<Secret<32>> private_key;       // absent only when every peer has a shared key
+  uint32_t table_number = 0;              // when kNumber
+  uint32_t fwmark = 0;                    // 0 = none
+  int rekey_s = 120;                      // 15..120
+  std::optional<Secret<32>> private_key;  // absent only when every peer has a shared key
   std::vector<Peer> peers;
 };
 
