@@ -16,6 +16,7 @@ typedef uint16_t cipe_u16;
 typedef uint32_t cipe_u32;
 typedef uint64_t cipe_u64;
 #else
+#include <linux/bpf.h>
 #include <linux/types.h>
 #define CIPE_ABI_ASSERT _Static_assert
 typedef __u8 cipe_u8;
@@ -43,11 +44,12 @@ struct cipe_listener_key {
   cipe_u16 port;        /* network order */
   cipe_u8 family;       /* 4 or 6 */
   cipe_u8 reserved[1];
-  cipe_u32 vlan;        /* 802.1Q tag the frame must carry, 0 for none; host order */
+  cipe_u32 vlan;        /* VLAN id the frame must carry, 0 for none; with two tags outer << 16 | inner */
 };
 CIPE_ABI_ASSERT(sizeof(struct cipe_listener_key) == 24, "layout");
 
-#define CIPE_LISTENER_STEER 1u    /* redirect data frames to AF_XDP; without it all pass to the kernel */
+/* Redirect data frames to AF_XDP; without it the good ones pass to the kernel (bad ones never do). */
+#define CIPE_LISTENER_STEER 1u
 
 struct cipe_listener {
   cipe_u32 tunnel;      /* tunnel id */
@@ -98,6 +100,8 @@ CIPE_ABI_ASSERT(sizeof(struct cipe_session) == 32, "layout");
 /*
  * cipe_session_keys: what a restarted engine needs, never referenced by a BPF program. `sealed` is
  * AES-256-GCM under a key that only broker and engine hold: send key (32), receive key (32), tag (16).
+ * The lock makes updates with BPF_F_LOCK happen in place: a plain update of a hash map puts the new
+ * value beside the old one, whose octets would stay in freed kernel memory.
  */
 struct cipe_session_key {
   cipe_u32 version;      /* CIPE_ABI_VERSION */
@@ -110,7 +114,11 @@ struct cipe_session_key {
   cipe_u8 tie_break[32]; /* initiation ephemeral, decides when both sides started at once */
   cipe_u8 nonce[12];
   cipe_u8 sealed[80];
-  cipe_u8 reserved2[4];
+#ifdef __bpf__
+  struct bpf_spin_lock lock;
+#else
+  cipe_u32 lock;         /* the kernel's; always reads as zero */
+#endif
 };
 CIPE_ABI_ASSERT(sizeof(struct cipe_session_key) == 152, "layout");
 
@@ -130,7 +138,7 @@ CIPE_ABI_ASSERT(sizeof(struct cipe_source_key) == 12, "layout");
 
 struct cipe_source_bucket {
   cipe_u64 refilled_ns; /* bpf_ktime_get_ns */
-  cipe_u64 tokens;
+  cipe_u64 credit_ns;   /* a frame costs 1e9 / rate of it */
 };
 CIPE_ABI_ASSERT(sizeof(struct cipe_source_bucket) == 16, "layout");
 
