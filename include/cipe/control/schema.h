@@ -1,0 +1,89 @@
+// The language between cipectl (or anybody's script) and ciped, over the stream socket
+// RUNTIME_DIR/ciped.sock. A message is one JSON document (RFC 8259, UTF-8) and one NUL octet.
+// Every request gets exactly one reply, in order; `up` may take seconds to be answered.
+//
+// Request:
+//   {"version": 1, "verb": "up",   "name": "site-a", "wait": true}
+//   {"version": 1, "verb": "down", "name": "site-a"}
+//   {"version": 1, "verb": "show", "object": "peers", "name": "site-a"}
+// `wait` (default true) delays the reply of `up` until the first handshake ended or was given up.
+// `object` and `name` narrow `show`; absent or null means all. A field the daemon does not know is
+// refused, so that no request is ever carried out without one of its conditions.
+//
+// Reply:
+//   {"version": 1, "ok": true,  "exit": 0, "error": null, "result": {...}}
+//   {"version": 1, "ok": false, "exit": 1, "error": {"code": "...", "message": "...", "exit": 1},
+//    "result": null}
+// `exit` is the exit code cipectl ends with. result of `up`:
+//   {"tunnel": "site-a", "state": "up" | "degraded", "reason": null | "text"}
+// result of `down`: {"tunnel": "site-a"}. result of `show`:
+//
+//   {"version": 1, "time": 1700000000,              unix seconds of the daemon
+//    "daemon":   {"version", "pid", "abi", "aead"},
+//    "tunnels":  [{"name", "id", "state", "reason", "protocol", "suite", "listen_port",
+//    "addresses",
+//                  "mtu", "rung", "rung_name", "rung_reason",
+//                  "carriers": [{"name", "queues", "mode", "reason"}],
+//                  "public_key", "peers", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets",
+//                  "drops": {"rx_replayed": 3, ...}}],
+//    "peers":    [{"tunnel", "name", "public_key", "endpoint", "allowed_ips", "latest_handshake",
+//                  "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rung", "rung_name",
+//                  "path_mtu", "persistent_keepalive", "status", "why", "drops": {...}}],
+//    "sessions": [{"tunnel", "peer", "slot", "role", "local_index", "remote_index", "age_s",
+//                  "expires_s", "lanes", "tx_counter", "rx_greatest"}],
+//    "drops":    [{"scope", "reason", "count", "sentence"}]}
+//
+// state: "up", "degraded" (works, or tries to, but not as configured; `reason` says why), "down".
+// status: "connected", "handshaking", "no_answer", "idle", "no_endpoint". slot: "previous",
+// "current", "next". role: "initiator", "responder".
+// rung: 1, 2, 3 or null; rung_name: "afxdp-zerocopy" (1), "afxdp-copy" (2, AF_XDP both ways),
+// "afxdp-rx" (2, receives by AF_XDP, sends by the kernel), "socket" (3).
+// public_key: base64, or "shared" for a peer with a shared key; null for a tunnel without key pair.
+//
+// Promises: names are snake_case, never renamed or given another meaning, only added. What is not
+// known is null, never left out. Objects of "show" that were not asked for are empty arrays. No
+// private, shared or preshared key appears, in any form.
+#pragma once
+
+#include <cstddef>
+
+namespace cipe::control {
+
+inline constexpr int kSchemaVersion = 1;
+inline constexpr char kSocketName[] = "ciped.sock";
+inline constexpr char kDefaultConfigDir[] = "/etc/cipe";
+inline constexpr char kDefaultRuntimeDir[] = "/run/cipe";
+inline constexpr char kDefaultStateDir[] = "/var/lib/cipe";
+inline constexpr char kRuntimeDirEnvironment[] = "CIPE_RUNTIME_DIR";
+
+inline constexpr size_t kMaxRequestSize = 64 * 1024;       // octets, NUL included
+inline constexpr size_t kMaxReplySize = 64 * 1024 * 1024;  // octets, NUL included
+inline constexpr size_t kMaxTunnelName = 15;               // IFNAMSIZ - 1
+
+// Exit codes of cipectl, and "exit" of a reply.
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitNotRunning = 3;
+inline constexpr int kExitDegraded = 4;
+
+inline constexpr char kVerbUp[] = "up";
+inline constexpr char kVerbDown[] = "down";
+inline constexpr char kVerbShow[] = "show";
+
+inline constexpr char kObjectTunnels[] = "tunnels";
+inline constexpr char kObjectPeers[] = "peers";
+inline constexpr char kObjectSessions[] = "sessions";
+inline constexpr char kObjectDrops[] = "drops";
+
+// error.code; a handler may add its own.
+inline constexpr char kErrorBadRequest[] = "bad_request";
+inline constexpr char kErrorUnsupportedVersion[] = "unsupported_version";
+inline constexpr char kErrorUnknownVerb[] = "unknown_verb";
+inline constexpr char kErrorTooLarge[] = "too_large";
+inline constexpr char kErrorPermissionDenied[] = "permission_denied";
+inline constexpr char kErrorTooManyClients[] = "too_many_clients";
+inline constexpr char kErrorNotFound[] = "not_found";
+inline constexpr char kErrorInternal[] = "internal";
+
+}  // namespace cipe::control
