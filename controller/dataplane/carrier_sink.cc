@@ -1,0 +1,109 @@
+#include "dataplane/carrier_sink.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace cipe::dataplane {
+namespace {
+
+// Endpoints for which a next hop is kept; beyond them UDP serves.
+constexpr size_t kMaxNextHops = 4096;
+
+SendResult FromPort(ports::SendStatus status) {
+  switch (status) {
+    case ports::SendStatus::kSent:
+      return SendResult::kSent;
+    case ports::SendStatus::kWouldBlock:
+    case ports::SendStatus::kNoBuffers:
+      return SendResult::kNoBuffer;
+    case ports::SendStatus::kTooBig:
+      return SendResult::kTooBig;
+    case ports::SendStatus::kUnreachable:
+    case ports::SendStatus::kFailed:
+      return SendResult::kError;
+  }
+  return SendResult::kError;
+}
+
+}  // namespace
+
+CarrierSink::CarrierSink(int udp4, int udp6, bool afxdp) : afxdp_(afxdp) {
+  if (udp4 >= 0) udp4_ = std::make_unique<ports::UdpPort>(udp4);
+  if (udp6 >= 0) udp6_ = std::make_unique<ports::UdpPort>(udp6);
+}
+
+size_t CarrierSink::MaxRun(Family family, size_t each) const {
+  return ports::UdpPort::MaxRun(each, family);
+}
+
+SendResult CarrierSink::SendUdp(const session::Path& path, uint8_t ecn, const uint8_t* data,
+                                size_t total, size_t each) {
+  ports::UdpPort* port = path.remote.address.is_v4() ? udp4_.get() : udp6_.get();
+  if (port == nullptr) return SendResult::kError;
+  const IpAddress* local = path.local.is_set() ? &path.local : nullptr;
+  ports::SendResult result = port->Send(path.remote, local, ecn, data, total, each);
+  if (result.status == ports::SendStatus::kUnreachable && local != nullptr && result.sent == 0) {
+    // The address we were reached at may be gone; the kernel picks one.
+    result = port->Send(path.remote, nullptr, ecn, data, total, each);
+  }
+  return FromPort(result.status);
+}
+
+CarrierSink::Prepared* CarrierSink::FindNextHop(const Endpoint& endpoint) {
+  const auto it = hops_.find(endpoint);
+  if (it != hops_.end()) return &it->second;
+  if (wanted_ && asked_.size() < kMaxNextHops && asked_.emplace(endpoint, true).second) {
+    wanted_(endpoint);
+  }
+  return nullptr;
+}
+
+SendResult CarrierSink::SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, size_t total,
+                                size_t each) {
+  XskQueue& queue = *to.hop.queue;
+  const size_t room = std::min(to.header.MaxPayload(to.hop.mtu),
+                               queue.frame_size() - to.header.size());
+  if (std::min(each, total) > room) return SendResult::kTooBig;
+  SendResult result = SendResult::kSent;
+  for (size_t at = 0; at < total; at += each) {
+    const size_t size = std::min(each, total - at);
+    uint8_t* frame = queue.TakeFrame();
+    if (frame == nullptr) {
+      queue.Kick();
+      frame = queue.TakeFrame();
+    }
+    if (frame == nullptr) {
+      result = SendResult::kNoBuffer;
+      break;
+    }
+    std::memcpy(frame + to.header.size(), data + at, size);
+    to.header.Write(frame, size, ecn);
+    queue.Queue(static_cast<uint32_t>(to.header.size() + size));
+  }
+  queue.Kick();
+  return result;
+}
+
+SendResult CarrierSink::SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
+                                size_t total, size_t each) {
+  if (afxdp_) {
+    if (Prepared* to = FindNextHop(path.remote)) return SendXsk(*to, ecn, data, total, each);
+  }
+  return SendUdp(path, ecn, data, total, each);
+}
+
+void CarrierSink::SetNextHop(const Endpoint& endpoint, const NextHop& hop) {
+  Prepared prepared{hop, {}};
+  if (prepared.header.Prepare(hop.outer)) {
+    hops_.insert_or_assign(endpoint, std::move(prepared));
+  }
+}
+
+void CarrierSink::ForgetNextHop(const Endpoint& endpoint) { hops_.erase(endpoint); }
+
+void CarrierSink::ForgetQueue(const XskQueue* queue) {
+  absl::erase_if(hops_, [&](const auto& entry) { return entry.second.hop.queue == queue; });
+  asked_.clear();
+}
+
+}  // namespace cipe::dataplane

@@ -1,0 +1,55 @@
+// Where sealed runs of a tunnel leave: the UDP sockets (GSO), or AF_XDP when the rung says so and
+// the next hop is known. Belongs to one TX worker.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "dataplane/tx_pipeline.h"
+#include "dataplane/xsk_queue.h"
+#include "packet/outer_header.h"
+#include "ports/udp_port.h"
+
+namespace cipe::dataplane {
+
+// Outer addresses of frames to one endpoint through AF_XDP.
+struct NextHop {
+  XskQueue* queue = nullptr;
+  uint32_t mtu = 0;              // of the carrier
+  packet::OuterPath outer;
+};
+
+class CarrierSink final : public RunSink {
+ public:
+  // Descriptors are borrowed; -1 where there is no socket of that family.
+  CarrierSink(int udp4, int udp6, bool afxdp);
+
+  SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data, size_t total,
+                     size_t each) override;
+  size_t MaxRun(Family family, size_t each) const override;
+
+  // Called once per endpoint that AF_XDP has no next hop for; the run goes out by UDP meanwhile.
+  void SetNextHopWanted(std::function<void(const Endpoint&)> wanted) { wanted_ = std::move(wanted); }
+  void SetNextHop(const Endpoint& endpoint, const NextHop& hop);
+  void ForgetNextHop(const Endpoint& endpoint);
+  void ForgetQueue(const XskQueue* queue);
+
+ private:
+  struct Prepared {
+    NextHop hop;
+    packet::OuterHeader header;
+  };
+  SendResult SendUdp(const session::Path& path, uint8_t ecn, const uint8_t* data, size_t total,
+                     size_t each);
+  SendResult SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, size_t total, size_t each);
+  Prepared* FindNextHop(const Endpoint& endpoint);
+
+  std::unique_ptr<ports::UdpPort> udp4_, udp6_;
+  const bool afxdp_;
+  std::function<void(const Endpoint&)> wanted_;
+  absl::flat_hash_map<Endpoint, Prepared> hops_;
+  absl::flat_hash_map<Endpoint, bool> asked_;
+};
+
+}  // namespace cipe::dataplane

@@ -1,0 +1,295 @@
+#include "dataplane/data_plane.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/status_macros.h"
+
+namespace cipe::dataplane {
+namespace {
+
+// Reads of one tunnel netdev before other descriptors get their turn.
+constexpr int kReadsPerTurn = 256;
+constexpr size_t kMaxErrors = 256;
+
+int WorkerCount() {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(cores / 2, 1, 8);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DataPlane>> DataPlane::Create(
+    const Clock& clock, session::SessionTable& sessions, session::QuiescentDomain& domain,
+    EventQueue& events, std::function<void(uint32_t, const Endpoint&)> next_hop_wanted) {
+  auto plane = std::unique_ptr<DataPlane>(new DataPlane(clock));
+  plane->next_hop_wanted_ = std::move(next_hop_wanted);
+  for (int i = 0; i < WorkerCount(); ++i) {
+    auto rx = std::make_unique<RxWorker>();
+    rx->pipeline = std::make_unique<RxPipeline>(sessions, events);
+    CIPE_ASSIGN_OR_RETURN(rx->worker, Worker::Start(absl::StrCat("cipe-rx", i), clock, domain));
+    plane->rx_.push_back(std::move(rx));
+    auto tx = std::make_unique<TxWorker>();
+    tx->pipeline = std::make_unique<TxPipeline>(events);
+    CIPE_ASSIGN_OR_RETURN(tx->worker, Worker::Start(absl::StrCat("cipe-tx", i), clock, domain));
+    TxPipeline* pipeline = tx->pipeline.get();
+    // A run never outlives the turn: it points at a session.
+    tx->worker->Call([&] { tx->worker->SetEndOfTurn([pipeline](Instant now) { pipeline->Flush(now); }); });
+    plane->tx_.push_back(std::move(tx));
+  }
+  return plane;
+}
+
+DataPlane::~DataPlane() {
+  std::vector<uint32_t> ids;
+  for (const auto& [id, tunnel] : tunnels_) ids.push_back(id);
+  for (const uint32_t id : ids) RemoveTunnel(id);
+  ids.clear();
+  for (const auto& [id, carrier] : carriers_) ids.push_back(id);
+  for (const uint32_t id : ids) RemoveCarrier(id);
+}
+
+bool DataPlane::ReceiveSocket(Tunnel& tunnel, ports::UdpPort& port, uint32_t events, Instant now) {
+  if ((events & EPOLLERR) != 0) {
+    std::vector<ports::UdpError> errors;
+    port.TakeErrors(&errors);
+    std::lock_guard lock(tunnel.error_mutex);
+    for (ports::UdpError& e : errors) {
+      if (tunnel.errors.size() < kMaxErrors) tunnel.errors.push_back(std::move(e));
+    }
+  }
+  bool more = false;
+  const absl::Span<const ports::Datagram> datagrams = port.ReceiveBatch(&more);
+  std::vector<session::Path> paths;
+  paths.reserve(datagrams.size());
+  RxFrame frames[RxPipeline::kMaxBatch];
+  RxWorker& rx = *tunnel.socket_worker;
+  TunSink& sink = *rx.by_port[tunnel.ports.path->listen_port].second;
+  size_t count = 0;
+  const ports::DatagramOrigin* origin = nullptr;
+  for (const ports::Datagram& d : datagrams) {
+    if (d.origin != origin) {
+      origin = d.origin;
+      paths.push_back({d.origin->source, d.origin->local});
+    }
+    frames[count++] = {d.data, d.size, d.origin->ecn, &paths.back()};
+    if (count == RxPipeline::kMaxBatch) {
+      rx.pipeline->Process(*tunnel.ports.path, sink, absl::MakeConstSpan(frames, count), now);
+      count = 0;
+    }
+  }
+  if (count > 0) {
+    rx.pipeline->Process(*tunnel.ports.path, sink, absl::MakeConstSpan(frames, count), now);
+  }
+  return more;
+}
+
+void DataPlane::WatchSocket(Tunnel& tunnel, ports::UdpPort* port) {
+  if (port == nullptr) return;
+  tunnel.socket_worker->worker->Watch(
+      port->fd(), EPOLLIN, [this, &tunnel, port](uint32_t events, Instant now) {
+        return ReceiveSocket(tunnel, *port, events, now);
+      });
+}
+
+bool DataPlane::ReadTun(Tunnel& tunnel, Sender& sender, ports::TunPort& tun, Instant now) {
+  uint8_t* packet = sender.buffer.get() + ports::TunPort::kHeadroom;
+  TxPipeline& pipeline = *sender.worker->pipeline;
+  for (int i = 0; i < kReadsPerTurn; ++i) {
+    packet::VnetHeader header;
+    const int size = tun.Read(&header, packet, ports::TunPort::kMaxRead);
+    if (size <= 0) return false;
+    pipeline.Process(*tunnel.ports.path, *sender.sink, header, packet, static_cast<size_t>(size),
+                     now);
+  }
+  return true;
+}
+
+void DataPlane::StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t> queues) {
+  auto sender = std::make_unique<Sender>();
+  sender->worker = &worker;
+  sender->sink = std::make_unique<CarrierSink>(tunnel.ports.udp4.get(), tunnel.ports.udp6.get(),
+                                               tunnel.ports.afxdp);
+  sender->sink->SetNextHopWanted([this, id = tunnel.ports.path->tunnel](const Endpoint& endpoint) {
+    next_hop_wanted_(id, endpoint);
+  });
+  sender->buffer =
+      std::make_unique<uint8_t[]>(ports::TunPort::kHeadroom + ports::TunPort::kMaxRead);
+  for (const size_t q : queues) {
+    sender->tun.push_back(std::make_unique<ports::TunPort>(tunnel.ports.tun[q].get()));
+  }
+  Sender* s = sender.get();
+  tunnel.senders.push_back(std::move(sender));
+  worker.worker->Call([this, &tunnel, s] {
+    for (const auto& tun : s->tun) {
+      s->worker->worker->Watch(tun->fd(), EPOLLIN,
+                               [this, &tunnel, s, port = tun.get()](uint32_t, Instant now) {
+                                 return ReadTun(tunnel, *s, *port, now);
+                               });
+    }
+  });
+}
+
+absl::Status DataPlane::AddTunnel(TunnelPorts ports) {
+  auto owned = std::make_unique<Tunnel>();
+  Tunnel& tunnel = *owned;
+  tunnel.ports = std::move(ports);
+  const uint32_t id = tunnel.ports.path->tunnel;
+  const auto port_of = [](const UniqueFd& fd) {
+    return fd.valid() ? std::make_unique<ports::UdpPort>(fd.get()) : nullptr;
+  };
+  tunnel.receive4 = port_of(tunnel.ports.udp4);
+  tunnel.receive6 = port_of(tunnel.ports.udp6);
+  tunnel.control4 = port_of(tunnel.ports.udp4);
+  tunnel.control6 = port_of(tunnel.ports.udp6);
+  tunnel.socket_worker = rx_[id % rx_.size()].get();
+  for (const auto& rx : rx_) {
+    tunnel.writers.push_back(std::make_unique<TunWriter>(tunnel.ports.tun.front().get(),
+                                                         tunnel.ports.tso, tunnel.ports.uso));
+    TunSink* sink = tunnel.writers.back().get();
+    rx->worker->Call([&] { rx->by_port[tunnel.ports.path->listen_port] = {tunnel.ports.path, sink}; });
+  }
+  tunnel.socket_worker->worker->Call([&] {
+    WatchSocket(tunnel, tunnel.receive4.get());
+    WatchSocket(tunnel, tunnel.receive6.get());
+  });
+  for (size_t w = 0; w < tx_.size(); ++w) {
+    std::vector<size_t> queues;
+    for (size_t q = 0; q < tunnel.ports.tun.size(); ++q) {
+      if ((q + id) % tx_.size() == w) queues.push_back(q);
+    }
+    if (!queues.empty()) StartSender(tunnel, *tx_[w], std::move(queues));
+  }
+  tunnels_[id] = std::move(owned);
+  return absl::OkStatus();
+}
+
+void DataPlane::RemoveTunnel(uint32_t id) {
+  const auto it = tunnels_.find(id);
+  if (it == tunnels_.end()) return;
+  Tunnel& tunnel = *it->second;
+  for (const auto& sender : tunnel.senders) {
+    sender->worker->worker->Call([&] {
+      for (const auto& tun : sender->tun) sender->worker->worker->Unwatch(tun->fd());
+      sender->worker->pipeline->Flush(clock_.Now());
+      sender->worker->pipeline->DropStaged(*tunnel.ports.path);
+    });
+  }
+  for (const auto& rx : rx_) {
+    rx->worker->Call([&] {
+      rx->by_port.erase(tunnel.ports.path->listen_port);
+      if (rx.get() != tunnel.socket_worker) return;
+      if (tunnel.receive4) rx->worker->Unwatch(tunnel.receive4->fd());
+      if (tunnel.receive6) rx->worker->Unwatch(tunnel.receive6->fd());
+    });
+  }
+  tunnels_.erase(it);
+}
+
+void DataPlane::AddCarrier(uint32_t id, uint32_t mtu,
+                           std::vector<std::unique_ptr<XskQueue>> queues) {
+  Carrier& carrier = carriers_[id];
+  carrier.mtu = mtu;
+  carrier.queues = std::move(queues);
+  for (size_t q = 0; q < carrier.queues.size(); ++q) {
+    RxWorker* rx = rx_[q % rx_.size()].get();
+    carrier.workers.push_back(rx);
+    XskQueue* queue = carrier.queues[q].get();
+    rx->worker->Call([rx, queue] {
+      rx->worker->Watch(queue->fd(), EPOLLIN, [rx, queue](uint32_t, Instant now) {
+        return queue->Receive([&](uint16_t port, absl::Span<const RxFrame> frames) {
+          const auto found = rx->by_port.find(port);
+          if (found == rx->by_port.end()) return;
+          rx->pipeline->Process(*found->second.first, *found->second.second, frames, now);
+        });
+      });
+    });
+  }
+}
+
+void DataPlane::RemoveCarrier(uint32_t id) {
+  const auto it = carriers_.find(id);
+  if (it == carriers_.end()) return;
+  for (size_t q = 0; q < it->second.queues.size(); ++q) {
+    XskQueue* queue = it->second.queues[q].get();
+    RxWorker* rx = it->second.workers[q];
+    rx->worker->Call([&] { rx->worker->Unwatch(queue->fd()); });
+    for (const auto& [tunnel_id, tunnel] : tunnels_) {
+      for (const auto& sender : tunnel->senders) {
+        sender->worker->worker->Call([&] { sender->sink->ForgetQueue(queue); });
+      }
+    }
+  }
+  carriers_.erase(it);
+}
+
+void DataPlane::SetNextHop(uint32_t carrier, const Endpoint& endpoint,
+                           const packet::OuterPath& outer) {
+  const auto it = carriers_.find(carrier);
+  if (it == carriers_.end() || it->second.queues.empty()) return;
+  for (const auto& [id, tunnel] : tunnels_) {
+    NextHop hop{it->second.queues.front().get(), it->second.mtu, outer};
+    hop.outer.source.port = tunnel->ports.path->listen_port;
+    for (const auto& sender : tunnel->senders) {
+      sender->worker->worker->Call([&] { sender->sink->SetNextHop(endpoint, hop); });
+    }
+  }
+}
+
+void DataPlane::ForgetNextHop(const Endpoint& endpoint) {
+  for (const auto& [id, tunnel] : tunnels_) {
+    for (const auto& sender : tunnel->senders) {
+      sender->worker->worker->Call([&] { sender->sink->ForgetNextHop(endpoint); });
+    }
+  }
+}
+
+void DataPlane::SendStaged(uint32_t id) {
+  const auto it = tunnels_.find(id);
+  if (it == tunnels_.end()) return;
+  for (const auto& sender : it->second->senders) {
+    // RemoveTunnel runs its own command after this one, so the pointers stay good.
+    sender->worker->worker->Post([this, s = sender.get(), path = it->second->ports.path] {
+      s->worker->pipeline->FlushStaged(*path, *s->sink, clock_.Now());
+    });
+  }
+}
+
+SendResult DataPlane::Send(uint32_t id, const session::Path& path,
+                           absl::Span<const uint8_t> frame) {
+  const auto it = tunnels_.find(id);
+  if (it == tunnels_.end()) return SendResult::kError;
+  Tunnel& tunnel = *it->second;
+  ports::UdpPort* port =
+      path.remote.address.is_v4() ? tunnel.control4.get() : tunnel.control6.get();
+  if (port == nullptr) return SendResult::kError;
+  const IpAddress* local = path.local.is_set() ? &path.local : nullptr;
+  ports::SendResult r = port->Send(path.remote, local, 0, frame.data(), frame.size(), frame.size());
+  if (r.status == ports::SendStatus::kUnreachable && local != nullptr) {
+    r = port->Send(path.remote, nullptr, 0, frame.data(), frame.size(), frame.size());
+  }
+  switch (r.status) {
+    case ports::SendStatus::kSent:
+      return SendResult::kSent;
+    case ports::SendStatus::kTooBig:
+      return SendResult::kTooBig;
+    case ports::SendStatus::kWouldBlock:
+    case ports::SendStatus::kNoBuffers:
+      return SendResult::kNoBuffer;
+    default:
+      return SendResult::kError;
+  }
+}
+
+std::vector<ports::UdpError> DataPlane::TakeErrors(uint32_t id) {
+  std::vector<ports::UdpError> errors;
+  const auto it = tunnels_.find(id);
+  if (it == tunnels_.end()) return errors;
+  std::lock_guard lock(it->second->error_mutex);
+  errors.swap(it->second->errors);
+  return errors;
+}
+
+}  // namespace cipe::dataplane

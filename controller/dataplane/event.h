@@ -1,0 +1,54 @@
+// What workers tell the control thread. One bounded queue; a full queue drops and counts, so a flood
+// of control frames costs memory once.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/unique_fd.h"
+#include "session/peer_path.h"
+
+namespace cipe::dataplane {
+
+enum class EventType : uint8_t {
+  kControlFrame,      // handshake or cookie frame: tunnel, path, data
+  kHandshakeWanted,   // peer: packets wait and there is no session
+  kRekeyWanted,       // peer, session: packet limit near
+  kConfirmed,         // peer, session, path: first authenticated frame under it
+  kRoamed,            // peer, session, path: authenticated from somewhere else
+  kControlTlv,        // peer, session, path, data: decrypted in-tunnel control
+};
+
+inline constexpr size_t kMaxEventData = 512;
+
+struct Event {
+  EventType type{};
+  uint32_t tunnel = 0;
+  uint32_t peer = 0;
+  uint32_t session = 0;      // local index
+  session::Path path;
+  uint16_t size = 0;
+  std::array<uint8_t, kMaxEventData> data;
+};
+
+class EventQueue {
+ public:
+  // `wake` is written to (eventfd(2)) when the queue stops being empty; -1 for none.
+  EventQueue(size_t capacity, int wake) : capacity_(capacity), wake_(wake) {}
+
+  // False: the queue is full.
+  bool Push(const Event& event);
+  // Everything queued, oldest first; `out` is reused.
+  void Take(std::vector<Event>* out);
+
+ private:
+  const size_t capacity_;
+  const int wake_;
+  std::mutex mutex_;
+  std::vector<Event> events_;
+};
+
+}  // namespace cipe::dataplane

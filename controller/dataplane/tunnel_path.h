@@ -1,0 +1,28 @@
+// What workers know of a tunnel. Made by the control thread before workers see it, freed after every
+// worker has let go of it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "peers/allowed_ips.h"
+#include "session/peer_path.h"
+
+namespace cipe::dataplane {
+
+// Immutable once published: prefixes to positions in `peers`.
+struct PeerMap {
+  peers::AllowedIps allowed_ips;
+  std::vector<session::PeerPath*> peers;
+};
+
+struct TunnelPath {
+  uint32_t tunnel = 0;
+  uint16_t listen_port = 0;
+  bool uso = false;                         // the netdev takes UDP runs as one packet
+  std::atomic<const PeerMap*> peer_map{nullptr};
+  session::DropCounters drops;              // what cannot be laid at a peer's door
+};
+
+}  // namespace cipe::dataplane

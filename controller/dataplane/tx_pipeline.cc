@@ -1,0 +1,200 @@
+#include "dataplane/tx_pipeline.h"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "base/bytes.h"
+#include "packet/ecn.h"
+#include "packet/ip_view.h"
+#include "protocol/constants.h"
+
+namespace cipe::dataplane {
+namespace {
+
+using namespace std::chrono_literals;
+using session::PeerPath;
+using session::Session;
+
+constexpr size_t kRunBuffer = 1 << 16;
+// Packets that wait for a first handshake: enough for the start of every flow, bounded for a storm.
+constexpr size_t kMaxStagedPerWorker = 1024;
+constexpr size_t kMaxStagedPerPeer = 128;
+constexpr size_t kMaxStagedBytes = 2 << 20;
+constexpr auto kStagedLifetime = 15s;
+
+}  // namespace
+
+TxPipeline::TxPipeline(EventQueue& events)
+    : events_(events), run_(std::make_unique<uint8_t[]>(kRunBuffer)) {}
+
+void TxPipeline::Process(TunnelPath& tunnel, RunSink& sink, const packet::VnetHeader& header,
+                         uint8_t* packet, size_t size, Instant now) {
+  if (!segmenter_.Start(header, packet, size)) {
+    tunnel.drops.Add(cipe_drop_tx_bad_inner);
+    return;
+  }
+  packet::Segment segment;
+  while (segmenter_.Next(&segment)) Segment(tunnel, sink, segment.data, segment.size, now);
+}
+
+void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data, uint32_t size,
+                         Instant now) {
+  packet::IpView ip;
+  if (!packet::ParseIp(data, size, &ip)) {
+    tunnel.drops.Add(cipe_drop_tx_bad_inner);
+    return;
+  }
+  const PeerMap* map = tunnel.peer_map.load(std::memory_order_acquire);
+  const auto owner = map == nullptr ? std::nullopt
+                     : ip.is_v4() ? map->allowed_ips.LookupV4(ip.destination())
+                                  : map->allowed_ips.LookupV6(ip.destination());
+  if (!owner.has_value()) {
+    tunnel.drops.Add(cipe_drop_tx_no_route);
+    return;
+  }
+  PeerPath& peer = *map->peers[*owner];
+  peer.last_data_sent.store(ToNanos(now), std::memory_order_relaxed);
+  Session* session = peer.current.load(std::memory_order_acquire);
+  if (session == nullptr || session->Expired(now)) {
+    Stage(tunnel, peer, data, size, now);
+    return;
+  }
+  SealInto(*session, sink, data, size, packet::EcnOf(data), tunnel, now);
+}
+
+void TxPipeline::SealInto(Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
+                          uint8_t ecn, TunnelPath& tunnel, Instant now) {
+  const size_t frame_size = size + protocol::kDataOverhead;
+  const bool joins = run_count_ > 0 && run_session_ == &session && run_sink_ == &sink &&
+                     run_ecn_ == ecn && !run_closed_ && frame_size <= run_each_ &&
+                     run_count_ < run_max_;
+  if (!joins) {
+    Flush(now);
+    run_path_ = session.path().path.Get();
+    if (!run_path_.remote.is_set()) {
+      session.path().drops.Add(cipe_drop_tx_no_endpoint);
+      return;
+    }
+    run_session_ = &session;
+    run_tunnel_ = &tunnel;
+    run_sink_ = &sink;
+    run_ecn_ = ecn;
+    run_each_ = frame_size;
+    run_max_ = std::clamp<size_t>(sink.MaxRun(run_path_.remote.address.family, frame_size), 1,
+                                  std::max<size_t>(kRunBuffer / frame_size, 1));
+  }
+  if (frame_size > kRunBuffer) {
+    session.path().drops.Add(cipe_drop_tx_too_big);
+    return;
+  }
+  uint8_t* out = run_.get() + run_size_;
+  session::SendLane& lane = session.send_lane(0);
+  {
+    std::lock_guard guard(lane.lock);
+    const std::optional<uint64_t> counter = lane.TakeCounter(size);
+    if (!counter.has_value()) {
+      session.path().drops.Add(cipe_drop_tx_key_exhausted);
+      WantHandshake(session.path());
+      return;
+    }
+    StoreLe32(out, protocol::kTypeData);
+    StoreLe32(out + 4, session.setup().remote_index);
+    StoreLe64(out + 8, *counter);
+    SealJob job{*counter, out, data, out + protocol::kDataHeaderSize, size};
+    lane.key->SealBatch(absl::MakeSpan(&job, 1));
+  }
+  if (lane.WantsRekey() && !session.rekey_reported.exchange(true)) {
+    event_.type = EventType::kRekeyWanted;
+    event_.tunnel = session.path().tunnel;
+    event_.peer = session.path().peer;
+    event_.session = session.setup().local_index;
+    event_.size = 0;
+    if (!events_.Push(event_)) session.rekey_reported = false;
+  }
+  run_size_ += frame_size;
+  run_inner_bytes_ += size;
+  ++run_count_;
+  run_closed_ = frame_size < run_each_;
+  if (run_count_ == run_max_ || run_closed_) Flush(now);
+}
+
+void TxPipeline::Flush(Instant now) {
+  if (run_count_ == 0) return;
+  PeerPath& peer = run_session_->path();
+  const SendResult result =
+      run_sink_->SendRun(run_path_, run_ecn_, run_.get(), run_size_, run_each_);
+  switch (result) {
+    case SendResult::kSent:
+      peer.traffic.tx_packets.fetch_add(run_count_, std::memory_order_relaxed);
+      peer.traffic.tx_bytes.fetch_add(run_inner_bytes_, std::memory_order_relaxed);
+      break;
+    case SendResult::kNoBuffer:
+      peer.drops.Add(cipe_drop_tx_no_buffer, run_count_);
+      break;
+    case SendResult::kTooBig:
+      peer.drops.Add(cipe_drop_tx_too_big, run_count_);
+      break;
+    case SendResult::kError:
+      peer.drops.Add(cipe_drop_tx_send_error, run_count_);
+      break;
+  }
+  peer.last_sent.store(ToNanos(now), std::memory_order_relaxed);
+  run_count_ = run_size_ = run_each_ = 0;
+  run_inner_bytes_ = 0;
+  run_closed_ = false;
+  run_session_ = nullptr;
+}
+
+void TxPipeline::WantHandshake(PeerPath& peer) {
+  if (peer.handshake_wanted.exchange(true)) return;
+  event_.type = EventType::kHandshakeWanted;
+  event_.tunnel = peer.tunnel;
+  event_.peer = peer.peer;
+  event_.session = 0;
+  event_.size = 0;
+  if (!events_.Push(event_)) peer.handshake_wanted = false;
+}
+
+void TxPipeline::Stage(TunnelPath& tunnel, PeerPath& peer, const uint8_t* data, uint32_t size,
+                       Instant now) {
+  WantHandshake(peer);
+  const auto waiting = std::count_if(staged_.begin(), staged_.end(),
+                                     [&](const Staged& s) { return s.peer == &peer; });
+  if (staged_.size() >= kMaxStagedPerWorker || staged_bytes_ + size > kMaxStagedBytes ||
+      static_cast<size_t>(waiting) >= kMaxStagedPerPeer) {
+    peer.drops.Add(cipe_drop_tx_staging_full);
+    return;
+  }
+  staged_bytes_ += size;
+  staged_.push_back({&tunnel, &peer, now, std::vector<uint8_t>(data, data + size)});
+}
+
+void TxPipeline::FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now) {
+  for (size_t left = staged_.size(); left > 0; --left) {
+    Staged s = std::move(staged_.front());
+    staged_.pop_front();
+    Session* session = s.peer->current.load(std::memory_order_acquire);
+    if (s.tunnel == &tunnel && session != nullptr && !session->Expired(now)) {
+      SealInto(*session, sink, s.packet.data(), static_cast<uint32_t>(s.packet.size()),
+               packet::EcnOf(s.packet.data()), tunnel, now);
+    } else if (now - s.since > kStagedLifetime) {
+      s.peer->drops.Add(cipe_drop_tx_staging_expired);
+    } else {
+      staged_.push_back(std::move(s));
+      continue;
+    }
+    staged_bytes_ -= s.packet.size();
+  }
+  Flush(now);
+}
+
+void TxPipeline::DropStaged(const TunnelPath& tunnel) {
+  std::erase_if(staged_, [&](const Staged& s) {
+    if (s.tunnel != &tunnel) return false;
+    staged_bytes_ -= s.packet.size();
+    return true;
+  });
+}
+
+}  // namespace cipe::dataplane

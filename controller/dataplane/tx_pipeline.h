@@ -1,0 +1,83 @@
+// The transmit road of one worker: packets of a tunnel netdev in, runs of sealed frames out.
+//
+//   vnet_hdr + up to 64 KB -> segments -> allowed IPs -> session, counter -> seal straight into the
+//   run buffer -> one send per run of equal sizes to one peer
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/clock.h"
+#include "dataplane/event.h"
+#include "dataplane/tunnel_path.h"
+#include "packet/segmenter.h"
+#include "session/session.h"
+
+namespace cipe::dataplane {
+
+enum class SendResult { kSent, kNoBuffer, kTooBig, kError };
+
+// The carrier, as the transmit road sees it: sends `total` octets as datagrams of `each` octets, the
+// last possibly shorter.
+class RunSink {
+ public:
+  virtual ~RunSink() = default;
+  virtual SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
+                             size_t total, size_t each) = 0;
+  // Most datagrams of `each` octets one SendRun takes.
+  virtual size_t MaxRun(Family family, size_t each) const = 0;
+};
+
+class TxPipeline {
+ public:
+  explicit TxPipeline(EventQueue& events);
+
+  // One read of the tunnel netdev. `packet` has packet::Segmenter's headroom before it and is
+  // overwritten. What fills a run is sent at once, the rest by Flush.
+  void Process(TunnelPath& tunnel, RunSink& sink, const packet::VnetHeader& header, uint8_t* packet,
+               size_t size, Instant now);
+  // Sends what is gathered. Call when the netdev has no more to read, and before `sink` changes.
+  void Flush(Instant now);
+
+  // Packets that waited for a session which now exists are sent; too old ones dropped.
+  void FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now);
+  void DropStaged(const TunnelPath& tunnel);
+  bool has_staged() const { return !staged_.empty(); }
+
+ private:
+  struct Staged {
+    TunnelPath* tunnel;
+    session::PeerPath* peer;
+    Instant since;
+    std::vector<uint8_t> packet;
+  };
+
+  void Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data, uint32_t size, Instant now);
+  void SealInto(session::Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
+                uint8_t ecn, TunnelPath& tunnel, Instant now);
+  void Stage(TunnelPath& tunnel, session::PeerPath& peer, const uint8_t* data, uint32_t size,
+             Instant now);
+  void WantHandshake(session::PeerPath& peer);
+  void CountResult(SendResult result);
+
+  EventQueue& events_;
+  packet::Segmenter segmenter_;
+  std::unique_ptr<uint8_t[]> run_;
+  // The run being gathered; empty when run_count_ is 0.
+  size_t run_size_ = 0, run_each_ = 0, run_count_ = 0, run_max_ = 0;
+  bool run_closed_ = false;            // a shorter datagram ended it
+  uint8_t run_ecn_ = 0;
+  uint64_t run_inner_bytes_ = 0;
+  session::Session* run_session_ = nullptr;
+  TunnelPath* run_tunnel_ = nullptr;
+  RunSink* run_sink_ = nullptr;
+  session::Path run_path_;
+  std::deque<Staged> staged_;
+  size_t staged_bytes_ = 0;
+  Event event_;
+};
+
+}  // namespace cipe::dataplane

@@ -1,0 +1,44 @@
+#include "session/timers.h"
+
+#include "protocol/constants.h"
+
+namespace cipe::session {
+namespace {
+
+Instant Load(const std::atomic<int64_t>& stamp) {
+  return FromNanos(stamp.load(std::memory_order_relaxed));
+}
+
+// Since when a condition holds, as seen by successive looks.
+bool HeldFor(bool holds, Duration limit, Instant now, Instant* since) {
+  if (!holds) {
+    *since = {};
+    return false;
+  }
+  if (*since == Instant{}) *since = now;
+  return now - *since >= limit;
+}
+
+}  // namespace
+
+TimerDecision LookAtTimers(const PeerPath& path, const TimerSettings& settings, bool initiator,
+                           Instant session_created, Instant now, TimerState* state) {
+  const Instant data_sent = Load(path.last_data_sent), sent = Load(path.last_sent);
+  const Instant data_received = Load(path.last_data_received), received = Load(path.last_received);
+  TimerDecision decision;
+  if (initiator) {
+    const Instant late = session_created + protocol::kSessionLifetime - protocol::kDeadTimeout;
+    decision.handshake |= data_sent >= session_created + settings.rekey;
+    decision.handshake |= data_received >= late;
+  }
+  decision.handshake |=
+      HeldFor(data_sent > received, protocol::kDeadTimeout, now, &state->unanswered_since);
+  decision.keepalive |=
+      HeldFor(data_received > sent, protocol::kKeepaliveTimeout, now, &state->unreplied_since);
+  if (settings.persistent_keepalive > Duration::zero()) {
+    decision.keepalive |= now - sent >= settings.persistent_keepalive;
+  }
+  return decision;
+}
+
+}  // namespace cipe::session
