@@ -1,0 +1,133 @@
+// One message of every type with every field set, and the count of this process's descriptors.
+#pragma once
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "ipc/messages.h"
+
+namespace cipe::ipc {
+
+inline int OpenFds() {
+  DIR* dir = opendir("/proc/self/fd");
+  int count = 0;
+  while (readdir(dir) != nullptr) ++count;
+  closedir(dir);
+  return count;
+}
+
+inline UniqueFd AnyFd() { return UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC)); }
+
+inline bool SameFile(int a, int b) {
+  struct stat x {
+  }, y{};
+  return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+inline Endpoint SampleEndpoint() { return *Endpoint::Parse("[fe80::1%7]:6789"); }
+
+inline Floor SampleFloor(uint8_t seed) {
+  Floor floor;
+  for (size_t i = 0; i < 12; ++i) {
+    floor.sent_reserved[i] = static_cast<uint8_t>(seed + i);
+    floor.received[i] = static_cast<uint8_t>(seed + 100 + i);
+  }
+  return floor;
+}
+
+inline std::array<uint8_t, 32> Pattern(uint8_t start) {
+  std::array<uint8_t, 32> octets;
+  for (size_t i = 0; i < 32; ++i) octets[i] = static_cast<uint8_t>(start + i * 3);
+  return octets;
+}
+
+inline config::Tunnel SampleTunnel() {
+  config::Tunnel t;
+  t.name = "site-a";
+  t.path = "/etc/cipe/site-a.conf";
+  t.addresses = {*IpPrefix::Parse("10.9.0.2/24"), *IpPrefix::Parse("fd00::2/64")};
+  t.listen_port = 6789;
+  t.datapath = config::Datapath::kAfxdp;
+  t.suite = Suite::kChaChaPolyBlake2s;
+  t.carriers = {"eth0", "eth1"};
+  t.lanes = 4;
+  t.mtu = 1400;
+  t.table = config::TableChoice::kNumber;
+  t.table_number = 1234;
+  t.fwmark = 77;
+  t.rekey_s = 60;
+  t.private_key = Secret<32>::FromSpan(Pattern(0xa1));
+  config::Peer key;
+  key.name = "north";
+  key.public_key = Pattern(9);
+  key.preshared_key = Secret<32>::FromSpan(Pattern(0xb2));
+  key.endpoint = config::EndpointSpec{"vpn.example.org", 6789};
+  key.allowed_ips = {*IpPrefix::Parse("10.0.1.0/24")};
+  key.persistent_keepalive_s = 25;
+  t.peers.push_back(std::move(key));
+  config::Peer shared;
+  shared.name = "south";
+  shared.auth = config::Auth::kSharedKey;
+  const auto octets = Pattern(0xc3);
+  shared.shared_key = SecretBytes::FromSpan({octets.data(), 16});
+  t.peers.push_back(std::move(shared));
+  return t;
+}
+
+inline TunnelAdd SampleTunnelAdd() {
+  TunnelAdd m;
+  m.tunnel = 5;
+  m.takeover = true;
+  m.config = SampleTunnel();
+  m.peers = {{11, SampleEndpoint(), SampleFloor(1)}, {12, {}, {}}};
+  m.ifindex = 44;
+  m.mtu = 1400;
+  m.listen_port = 6789;
+  m.tso = true;
+  m.uso = true;
+  m.rung = 2;
+  m.afxdp_tx = true;
+  m.rung_reason = "copy mode";
+  m.carriers = {1, 2};
+  m.tun.push_back(AnyFd());
+  m.tun.push_back(AnyFd());
+  m.udp4 = AnyFd();
+  return m;
+}
+
+inline std::vector<Message> SampleMessages() {
+  std::vector<Message> all;
+  Hello hello{true, 1000, "0.1.0", {}, AnyFd(), AnyFd()};
+  for (int i = 0; i < 8; ++i) hello.maps.push_back(AnyFd());
+  all.push_back(std::move(hello));
+  CarrierAdd carrier{3, "eth0", 2, {1, 2, 3, 4, 5, 6}, 1500, {}};
+  for (uint32_t q = 0; q < 64; ++q) {
+    carrier.queues.push_back({q, q % 2 == 0, 4096, 8192, AnyFd(), AnyFd()});
+  }
+  all.push_back(std::move(carrier));
+  all.push_back(CarrierRemove{3});
+  all.push_back(SampleTunnelAdd());
+  all.push_back(TunnelRemove{5});
+  all.push_back(EndpointResolved{5, 11, SampleEndpoint()});
+  all.push_back(NextHop{SampleEndpoint(),
+                        3,
+                        true,
+                        *IpAddress::Parse("192.0.2.9"),
+                        {1, 2, 3, 4, 5, 6},
+                        {6, 5, 4, 3, 2, 1}});
+  all.push_back(Reply{99, absl::NotFoundError("no such tunnel"), 5});
+  all.push_back(Ready{});
+  all.push_back(UpRequest{1, "site-a"});
+  all.push_back(DownRequest{2, "site-a"});
+  all.push_back(TunnelRemoved{5});
+  all.push_back(FloorUpdate{3, 5, 11, SampleFloor(7)});
+  all.push_back(NextHopWanted{5, SampleEndpoint()});
+  all.push_back(ResolveWanted{5, 11});
+  return all;
+}
+
+}  // namespace cipe::ipc
