@@ -1,0 +1,103 @@
+#include "broker/runtime_dir.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+
+namespace cipe::broker {
+namespace {
+
+constexpr char kSocket[] = "/ciped.sock";
+constexpr char kPidFile[] = "/ciped.pid";
+
+absl::Status Failed(absl::string_view what, absl::string_view path) {
+  const std::string text = absl::StrCat("cannot ", what, " ", path, ": ", strerror(errno));
+  if (errno == EACCES || errno == EPERM || errno == EROFS) return absl::PermissionDeniedError(text);
+  return absl::InternalError(text);
+}
+
+std::string Holder(int fd) {
+  char text[16] = {};
+  const ssize_t n = pread(fd, text, sizeof text - 1, 0);
+  if (n <= 0) return "unknown";
+  return std::string(absl::StripSuffix(absl::string_view(text, static_cast<size_t>(n)), "\n"));
+}
+
+}  // namespace
+
+absl::Status MakeDirectory(const std::string& path, unsigned mode) {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    mkdir(path.substr(0, slash).c_str(), 0755);
+  }
+  if (mkdir(path.c_str(), mode) == 0) return absl::OkStatus();
+  struct stat st {};
+  if (errno == EEXIST && stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) {
+    return absl::OkStatus();
+  }
+  return Failed("make directory", path);
+}
+
+absl::StatusOr<RuntimeDir> RuntimeDir::Lock(const std::string& path) {
+  CIPE_RETURN_IF_ERROR(MakeDirectory(path, 0755));
+  const std::string file = path + kPidFile;
+  UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!fd.valid()) return Failed("open", file);
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return Failed("lock", file);
+    return absl::AlreadyExistsError(
+        absl::StrCat("another ciped (process ", Holder(fd.get()), ") already runs on ", path,
+                     "; stop it, or give this one another --runtime-dir"));
+  }
+  const std::string pid = absl::StrCat(getpid(), "\n");
+  if (ftruncate(fd.get(), 0) != 0 ||
+      pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    return Failed("write", file);
+  }
+  return RuntimeDir(path, std::move(fd));
+}
+
+RuntimeDir::~RuntimeDir() {
+  if (!lock_.valid()) return;
+  unlink((path_ + kSocket).c_str());
+  unlink((path_ + kPidFile).c_str());
+}
+
+absl::StatusOr<UniqueFd> RuntimeDir::Listen() const {
+  const std::string path = path_ + kSocket;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return absl::InvalidArgumentError(absl::StrCat("path of the control socket is too long: ", path,
+                                                   " (at most ", sizeof address.sun_path - 1,
+                                                   " octets); use a shorter --runtime-dir"));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return Failed("make control socket", path);
+  unlink(path.c_str());  // a killed ciped's; ours is the lock
+  // The mode is narrowed before anybody can connect: nobody can until listen(2).
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      chmod(path.c_str(), 0660) != 0) {
+    return Failed("bind control socket", path);
+  }
+  const group* cipe = getgrnam("cipe");
+  if (cipe != nullptr && chown(path.c_str(), static_cast<uid_t>(-1), cipe->gr_gid) != 0) {
+    Log(Severity::kWarning, "cannot give ", path, " to group cipe: ", strerror(errno));
+  }
+  if (listen(fd.get(), 64) != 0) return Failed("listen on", path);
+  return fd;
+}
+
+}  // namespace cipe::broker

@@ -1,0 +1,178 @@
+#include "broker/state_dir.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/unique_fd.h"
+#include "broker/runtime_dir.h"
+#include "config/config.h"
+#include "crypto/hash.h"
+
+namespace cipe::broker {
+namespace {
+
+constexpr char kSumPrefix[] = "sha256 ";
+constexpr size_t kMaxFile = size_t{64} << 20;
+
+ByteSpan Bytes(absl::string_view s) {
+  return {reinterpret_cast<const uint8_t*>(s.data()), s.size()};
+}
+
+std::string Hex(ByteSpan octets) {
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()));
+}
+
+std::string Sum(absl::string_view text) { return Hex(Hash(Suite::kAesGcmSha256, Bytes(text))); }
+
+absl::Status Failed(absl::string_view what, absl::string_view path) {
+  const std::string text =
+      absl::StrCat("cannot ", what, " ", path, ": ", strerror(errno),
+                   "; the state directory must be writable (--state-dir chooses another)");
+  if (errno == EACCES || errno == EPERM || errno == EROFS) return absl::PermissionDeniedError(text);
+  return absl::InternalError(text);
+}
+
+absl::Status WriteAll(int fd, absl::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return absl::InternalError("write");
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return absl::OkStatus();
+}
+
+bool IsHex(absl::string_view text, size_t digits) {
+  return text.size() == digits &&
+         text.find_first_not_of("0123456789abcdef") == absl::string_view::npos;
+}
+
+bool ParseTimestamp(absl::string_view hex, std::array<uint8_t, 12>* out) {
+  if (!IsHex(hex, 24)) return false;
+  const std::string octets = absl::HexStringToBytes(hex);
+  std::memcpy(out->data(), octets.data(), out->size());
+  return true;
+}
+
+}  // namespace
+
+std::string PeerIdentity(const config::Peer& peer) {
+  if (peer.auth == config::Auth::kPublicKey) return Hex(peer.public_key);
+  const auto digest = Hash(Suite::kAesGcmSha256, Bytes("cipe state file peer identity"),
+                           peer.shared_key->UnsafeBytes());
+  return absl::StrCat("shared-", Hex(ByteSpan(digest).first(16)));
+}
+
+absl::StatusOr<StateDir> StateDir::Open(const std::string& path) {
+  CIPE_RETURN_IF_ERROR(MakeDirectory(path, 0700));
+  const std::string probe = path + "/.probe";
+  const UniqueFd fd(open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!fd.valid()) return Failed("write to", path);
+  unlink(probe.c_str());
+  return StateDir(path);
+}
+
+absl::StatusOr<Floors> StateDir::LoadFloors(absl::string_view tunnel) const {
+  CIPE_RETURN_IF_ERROR(config::CheckTunnelName(tunnel));
+  const std::string file = absl::StrCat(tunnel, ".floors");
+  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines(file));
+  Floors floors;
+  for (const std::string& line : lines) {
+    const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
+    ipc::Floor floor;
+    if (words.size() != 3 || words[0].empty() || !ParseTimestamp(words[1], &floor.sent_reserved) ||
+        !ParseTimestamp(words[2], &floor.received)) {
+      SetAside(file, "a line is not \"peer sent received\"");
+      return Floors();
+    }
+    floors[std::string(words[0])] = floor;
+  }
+  return floors;
+}
+
+absl::Status StateDir::SaveFloors(absl::string_view tunnel, const Floors& floors) const {
+  CIPE_RETURN_IF_ERROR(config::CheckTunnelName(tunnel));
+  std::vector<std::string> lines;
+  for (const auto& [identity, floor] : floors) {
+    lines.push_back(
+        absl::StrCat(identity, " ", Hex(floor.sent_reserved), " ", Hex(floor.received)));
+  }
+  return WriteLines(absl::StrCat(tunnel, ".floors"), lines);
+}
+
+absl::StatusOr<std::vector<std::string>> StateDir::LoadWanted() const {
+  CIPE_ASSIGN_OR_RETURN(std::vector<std::string> names, ReadLines("wanted"));
+  for (const std::string& name : names) {
+    if (config::CheckTunnelName(name).ok()) continue;
+    SetAside("wanted", "a line is no tunnel name");
+    return std::vector<std::string>();
+  }
+  return names;
+}
+
+absl::Status StateDir::SaveWanted(const std::vector<std::string>& tunnels) const {
+  return WriteLines("wanted", tunnels);
+}
+
+absl::StatusOr<std::vector<std::string>> StateDir::ReadLines(const std::string& file) const {
+  const std::string path = absl::StrCat(path_, "/", file);
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd.valid() && errno == ENOENT) return std::vector<std::string>();
+  if (!fd.valid()) return Failed("read", path);
+  std::string text;
+  char part[4096];
+  ssize_t n;
+  while ((n = read(fd.get(), part, sizeof part)) > 0 && text.size() < kMaxFile) {
+    text.append(part, static_cast<size_t>(n));
+  }
+  if (n < 0) return Failed("read", path);
+  const size_t sum = text.rfind(kSumPrefix);
+  if (sum == std::string::npos || (sum > 0 && text[sum - 1] != '\n') ||
+      text.substr(sum) != absl::StrCat(kSumPrefix, Sum(text.substr(0, sum)), "\n")) {
+    SetAside(file, "its checksum does not match");
+    return std::vector<std::string>();
+  }
+  return std::vector<std::string>(
+      absl::StrSplit(absl::string_view(text).substr(0, sum), '\n', absl::SkipEmpty()));
+}
+
+absl::Status StateDir::WriteLines(const std::string& file,
+                                  const std::vector<std::string>& lines) const {
+  std::string text;
+  for (const std::string& line : lines) absl::StrAppend(&text, line, "\n");
+  absl::StrAppend(&text, kSumPrefix, Sum(text), "\n");
+  const std::string path = absl::StrCat(path_, "/", file);
+  const std::string temporary = path + ".new";
+  const UniqueFd fd(
+      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid() || !WriteAll(fd.get(), text).ok() || fsync(fd.get()) != 0 ||
+      rename(temporary.c_str(), path.c_str()) != 0) {
+    return Failed("write", path);
+  }
+  const UniqueFd directory(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid() || fsync(directory.get()) != 0) return Failed("sync", path_);
+  return absl::OkStatus();
+}
+
+void StateDir::SetAside(const std::string& file, absl::string_view why) const {
+  const std::string path = absl::StrCat(path_, "/", file);
+  const std::string aside = path + ".corrupt";
+  Log(Severity::kError, "state file ", path, " is not used: ", why, "; kept as ", aside);
+  if (rename(path.c_str(), aside.c_str()) != 0) {
+    Log(Severity::kError, "cannot rename ", path, ": ", strerror(errno));
+  }
+}
+
+}  // namespace cipe::broker

@@ -1,0 +1,60 @@
+// Keeps an engine running: starts it, carries messages, notices its death and starts the next one,
+// at once after a first crash and with growing pauses after repeated ones.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/event_loop.h"
+#include "broker/process.h"
+#include "ipc/channel.h"
+
+namespace cipe::broker {
+
+// How long to wait before the next engine: none after a first crash within a minute, then 100 ms
+// doubling up to 10 s.
+Duration RestartPause(int crashes_within_a_minute);
+
+class Supervisor {
+ public:
+  struct Hooks {
+    // A new engine listens; `takeover` when one before it died. Send it everything from here.
+    std::function<void(bool takeover)> on_start;
+    std::function<void(ipc::Message)> on_message;
+    // The engine is dead, its descriptors are closed.
+    std::function<void()> on_death;
+  };
+
+  // `loop` must outlive the supervisor. `spawn` runs on the loop's thread.
+  Supervisor(EventLoop& loop, EngineSpawner spawn, Hooks hooks);
+  ~Supervisor();  // kills the engine and waits for its end
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  // The first engine; errors say why none could be started.
+  absl::Status Start();
+  // Unavailable while no engine runs. One that takes no messages is ended (and replaced).
+  absl::Status Send(ipc::Message message);
+  // SIGKILL; a new engine follows as after a crash.
+  void Kill(absl::string_view why);
+  bool running() const { return channel_ != nullptr; }
+  pid_t pid() const { return process_.pid; }
+
+ private:
+  absl::Status Launch();
+  void OnReadable();
+  void OnExit();
+  void Reap();
+  void Restart();
+
+  EventLoop& loop_;
+  EngineSpawner spawn_;
+  Hooks hooks_;
+  EngineProcess process_;
+  std::unique_ptr<ipc::Channel> channel_;
+  bool had_one_ = false;
+  TimerId restart_timer_ = TimerId::kNone;
+  std::vector<Instant> crashes_;
+};
+
+}  // namespace cipe::broker
