@@ -6,8 +6,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/types/span.h"
 #include "base/rng.h"
@@ -16,6 +16,9 @@
 #include "protocol/frame.h"
 
 namespace cipe::handshake {
+
+// Section 7: what a message consists of before its payload.
+enum class NoiseToken : uint8_t { kEnd, kE, kS, kEe, kEs, kSe, kSs, kPsk };
 
 enum class NoiseError { kNone, kBadLength, kDecryptFailed, kLowOrderKey };
 
@@ -33,7 +36,7 @@ class SymmetricState {
   void MixKeyAndHash(absl::Span<const uint8_t> input);
   // `out` holds plaintext.size() + 16 once there is a key, else plaintext.size().
   void EncryptAndHash(absl::Span<const uint8_t> plaintext, absl::Span<uint8_t> out);
-  // On false nothing has changed but *out, which is wiped.
+  // On false nothing has changed but `out`, which is wiped.
   bool DecryptAndHash(absl::Span<const uint8_t> ciphertext, absl::Span<uint8_t> out);
   // k1 is for initiator to responder, k2 for the other way.
   void Split(Secret<32>* k1, Secret<32>* k2) const;
@@ -76,7 +79,7 @@ class NoiseHandshake {
   NoiseError WriteMessage(absl::Span<const uint8_t> payload, Rng& rng, absl::Span<uint8_t> out);
 
   // ReadMessage() in two halves, so that the caller can look up rs: the first reads up to and with
-  // the static key (the whole key part of the message when it has none), the second what is left.
+  // the static key, or nothing when the message has none; the second reads what is left.
   // *consumed = octets of `message` used.
   NoiseError ReadUntilStatic(absl::Span<const uint8_t> message, size_t* consumed);
   NoiseError ReadRest(absl::Span<const uint8_t> rest, absl::Span<uint8_t> payload);
@@ -93,13 +96,16 @@ class NoiseHandshake {
   const std::array<uint8_t, 32>& local_ephemeral() const { return e_public_; }
 
  private:
-  struct Uninitialized {};
-  explicit NoiseHandshake(Suite suite, Uninitialized) : symmetric_(suite, "") {}
+  explicit NoiseHandshake(SymmetricState symmetric) : symmetric_(std::move(symmetric)) {}
 
-  NoiseError ReadToken(int token, absl::Span<const uint8_t> message, size_t* at);
-  NoiseError WriteToken(int token, Rng& rng, absl::Span<uint8_t> out, size_t* at);
+  bool Sends(int message) const { return (message % 2 == 0) == initiator_; }
+  NoiseToken Next() const;  // kEnd at the end of the message
+  void EndMessage();
+
+  NoiseError ReadToken(NoiseToken token, absl::Span<const uint8_t> message, size_t* at);
+  NoiseError WriteToken(NoiseToken token, Rng& rng, absl::Span<uint8_t> out, size_t* at);
   NoiseError MixDh(const Secret<32>& secret, const std::array<uint8_t, 32>& public_key);
-  NoiseError MixToken(int token);
+  NoiseError MixToken(NoiseToken token);
 
   protocol::Pattern pattern_{};
   bool initiator_ = false;

@@ -96,8 +96,9 @@ class Responder {
   NoiseHandshake noise_;
   MacKeys initiator_mac_keys_;
   protocol::Parameters remote_;
-  // What is left of the Noise message after Create.
-  std::array<uint8_t, protocol::kSealedInitiationSize> rest_{};
+  // What is left of the Noise message after Create (NNpsk0: all of it).
+  std::array<uint8_t, protocol::kKeySize + protocol::kSealedInitiationSize> rest_{};
+  size_t rest_size_ = 0;
 };
 
 }  // namespace cipe::handshake
