@@ -47,8 +47,8 @@ absl::Status SendAll(int fd, const std::string& text) {
 // Waits until `fd` is readable.
 absl::Status Await(int fd, std::chrono::steady_clock::time_point deadline) {
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) {
       return absl::DeadlineExceededError("ciped accepted the request and does not answer it");
     }
@@ -66,8 +66,8 @@ absl::StatusOr<UniqueFd> Connect(const std::string& runtime_dir) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    return absl::InvalidArgumentError(absl::StrCat("runtime directory ", runtime_dir,
-                                                   " is too long for a socket's path (108)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("runtime directory ", runtime_dir, " is too long for a socket's path (108)"));
   }
   memcpy(address.sun_path, path.c_str(), path.size() + 1);
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -18,8 +18,7 @@ absl::StatusOr<UniqueFd> Connect(const std::string& runtime_dir);
 absl::StatusOr<control::Reply> Call(int fd, const control::Request& request);
 
 // Connect and Call.
-absl::StatusOr<control::Reply> Ask(const std::string& runtime_dir,
-                                   const control::Request& request);
+absl::StatusOr<control::Reply> Ask(const std::string& runtime_dir, const control::Request& request);
 
 // "cipectl: <message>" on standard error, and the exit code for it.
 int Complain(const absl::Status& status);

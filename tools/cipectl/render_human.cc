@@ -24,8 +24,9 @@ void Line(std::string* out, int indent, absl::string_view name, const std::strin
 }
 
 std::string TrafficText(const control::Traffic& traffic) {
-  return absl::StrCat(HumanSize(traffic.rx_bytes), " in ", traffic.rx_packets, " packets received, ",
-                      HumanSize(traffic.tx_bytes), " in ", traffic.tx_packets, " sent");
+  return absl::StrCat(HumanSize(traffic.rx_bytes), " in ", traffic.rx_packets,
+                      " packets received, ", HumanSize(traffic.tx_bytes), " in ",
+                      traffic.tx_packets, " sent");
 }
 
 std::string DropsText(const std::vector<DropCount>& drops) {
@@ -125,8 +126,8 @@ void AppendTunnel(const TunnelStatus& tunnel, std::string* out) {
   Line(out, 2, "data path", RungText(tunnel.rung, tunnel.rung_reason));
   for (const control::CarrierStatus& carrier : tunnel.carriers) {
     Line(out, 2, "carrier",
-         absl::StrCat(carrier.name, ", ", carrier.queues, carrier.queues == 1 ? " queue" : " queues",
-                      ", ", carrier.mode,
+         absl::StrCat(carrier.name, ", ", carrier.queues,
+                      carrier.queues == 1 ? " queue" : " queues", ", ", carrier.mode,
                       carrier.reason.has_value() ? absl::StrCat(" (", *carrier.reason, ")") : ""));
   }
   Line(out, 2, "traffic", TrafficText(tunnel.traffic));
@@ -152,9 +153,8 @@ void AppendDrops(const Snapshot& snapshot, std::string* out) {
   for (const control::DropStatus& drop : snapshot.drops) {
     if (drop.count == 0) continue;
     any = true;
-    absl::StrAppend(
-        out, absl::StrFormat("%10d  %s: %s: %s\n", drop.count, drop.scope, drop.reason,
-                             drop.sentence));
+    absl::StrAppend(out, absl::StrFormat("%10d  %s: %s: %s\n", drop.count, drop.scope, drop.reason,
+                                         drop.sentence));
   }
   if (!any) absl::StrAppend(out, "nothing dropped\n");
 }

@@ -36,7 +36,8 @@ std::string Plain(const Json& value) {
   if (value.is_structured()) return Joined(value);
   std::string text = value.is_string() ? value.get<std::string>() : control::Dump(value);
   // A tab or newline from a name or a reason would forge columns and lines.
-  std::replace_if(text.begin(), text.end(), [](char c) { return absl::ascii_iscntrl(c); }, ' ');
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return absl::ascii_iscntrl(c); }, ' ');
   return text.empty() ? "-" : text;
 }
 
@@ -58,7 +59,8 @@ std::string FieldOf(const Json& item, const std::string& field) {
 std::string ScriptColumns(Object object) {
   switch (object) {
     case Object::kTunnels:
-      return "name id state protocol suite listen_port addresses mtu rung carriers public_key peers "
+      return "name id state protocol suite listen_port addresses mtu rung carriers public_key "
+             "peers "
              "rx_bytes tx_bytes rx_packets tx_packets drops";
     case Object::kPeers:
       return "tunnel name public_key endpoint allowed_ips latest_handshake rx_bytes tx_bytes "

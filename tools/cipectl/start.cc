@@ -78,10 +78,10 @@ absl::StatusOr<std::string> FindDaemon() {
 
 absl::Status StartDaemon(const Options& options) {
   CIPE_ASSIGN_OR_RETURN(const std::string program, FindDaemon());
-  CIPE_ASSIGN_OR_RETURN(const pid_t pid,
-                        Spawn({program, "--daemon", "--config-dir", options.config_dir,
-                               "--runtime-dir", options.runtime_dir, "--state-dir",
-                               options.state_dir}));
+  CIPE_ASSIGN_OR_RETURN(
+      const pid_t pid,
+      Spawn({program, "--daemon", "--config-dir", options.config_dir, "--runtime-dir",
+             options.runtime_dir, "--state-dir", options.state_dir}));
   int status = 0;
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) return absl::InternalError(absl::StrCat("waitpid: ", strerror(errno)));

@@ -34,8 +34,7 @@ int Report(const control::Reply& reply, const std::string& name, bool json) {
   }
   if (reply.exit == control::kExitDegraded) {
     std::string reason = "no reason given";
-    if (const auto it = reply.result.find("reason");
-        it != reply.result.end() && it->is_string()) {
+    if (const auto it = reply.result.find("reason"); it != reply.result.end() && it->is_string()) {
       reason = it->get<std::string>();
     }
     std::fprintf(stderr, "cipectl: %s is up but degraded: %s\n", name.c_str(), reason.c_str());
@@ -50,9 +49,9 @@ int Up(const Options& options) {
   if (!name.ok()) return Complain(name.status());
   const absl::StatusOr<UniqueFd> fd = ConnectOrStart(options);
   if (!fd.ok()) return Complain(fd.status());
-  const absl::StatusOr<control::Reply> reply = Call(
-      fd->get(),
-      {.verb = control::Verb::kUp, .name = *name, .wait = !options.no_wait, .object = {}});
+  const absl::StatusOr<control::Reply> reply =
+      Call(fd->get(),
+           {.verb = control::Verb::kUp, .name = *name, .wait = !options.no_wait, .object = {}});
   if (!reply.ok()) return Complain(reply.status());
   return Report(*reply, *name, options.json);
 }

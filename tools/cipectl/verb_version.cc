@@ -17,9 +17,9 @@ int Version(const Options& options) {
   if (options.json) {
     const control::Json daemon =
         snapshot.ok() ? control::Json(snapshot->daemon.version) : control::Json(nullptr);
-    std::printf("%s\n",
-                control::Dump(control::Json{{"cipectl", CIPE_VERSION}, {"ciped", daemon}}, 2)
-                    .c_str());
+    std::printf(
+        "%s\n",
+        control::Dump(control::Json{{"cipectl", CIPE_VERSION}, {"ciped", daemon}}, 2).c_str());
     return control::kExitDone;
   }
   std::printf("cipectl %s\n", CIPE_VERSION);
