@@ -7,7 +7,8 @@
 
 namespace cipe::control {
 
-// The part of `snapshot` that `request` asks for; not_found when it names a tunnel that is not in it.
+// The part of `snapshot` that `request` asks for; not_found when it names a tunnel that is not in
+// it.
 Reply ShowReply(const Snapshot& snapshot, const Request& request);
 
 }  // namespace cipe::control
