@@ -101,12 +101,13 @@ class UdpPort {
  private:
   struct Receive;
 
+  int ReceiveMessages(bool* pending_error);
+  void SplitSlot(uint32_t slot, uint32_t size);
   const DatagramOrigin* OriginOf(uint32_t slot, uint32_t* gro_size);
-  void SplitSlot(uint32_t slot);
-  void FillDestination(const Endpoint& to);
+  void SetDestination(const Endpoint& to);
   size_t FillControl(uint8_t* control, const IpAddress* local, uint8_t tos) const;
-  SendResult SendGso(msghdr* message, uint32_t datagrams, size_t gso_size, size_t control_size);
-  SendResult SendEach(msghdr* message, const uint8_t* data, size_t total, size_t size);
+  int SendGso(const msghdr& plain, size_t gso_size);
+  SendResult SendEach(const msghdr& plain, size_t total, size_t size);
 
   UniqueFd owned_;
   int fd_ = -1;
