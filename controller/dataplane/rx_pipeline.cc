@@ -175,10 +175,7 @@ void RxPipeline::Deliver(TunnelPath& tunnel, TunSink& sink, const Pending& pendi
     return;
   }
   const PeerMap* map = tunnel.peer_map.load(std::memory_order_acquire);
-  const auto owner = map == nullptr ? std::nullopt
-                     : ip.is_v4() ? map->allowed_ips.LookupV4(ip.source())
-                                  : map->allowed_ips.LookupV6(ip.source());
-  if (!owner.has_value() || map->peers[*owner] != &peer) {
+  if (map == nullptr || map->Find(ip.is_v4(), ip.source()) != &peer) {
     peer.drops.Add(cipe_drop_rx_source_not_allowed);
     return;
   }

@@ -13,8 +13,14 @@ namespace cipe::dataplane {
 
 // Immutable once published: prefixes to positions in `peers`.
 struct PeerMap {
-  peers::AllowedIps allowed_ips;
+  AllowedIps allowed_ips;
   std::vector<session::PeerPath*> peers;
+
+  // Who holds the address (network order, 4 or 16 octets); null for nobody.
+  session::PeerPath* Find(bool v4, const uint8_t* address) const {
+    const uint32_t peer = v4 ? allowed_ips.LookupV4(address) : allowed_ips.LookupV6(address);
+    return peer == AllowedIps::kNoPeer ? nullptr : peers[peer];
+  }
 };
 
 struct TunnelPath {

@@ -46,14 +46,12 @@ void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data,
     return;
   }
   const PeerMap* map = tunnel.peer_map.load(std::memory_order_acquire);
-  const auto owner = map == nullptr ? std::nullopt
-                     : ip.is_v4() ? map->allowed_ips.LookupV4(ip.destination())
-                                  : map->allowed_ips.LookupV6(ip.destination());
-  if (!owner.has_value()) {
+  PeerPath* found = map == nullptr ? nullptr : map->Find(ip.is_v4(), ip.destination());
+  if (found == nullptr) {
     tunnel.drops.Add(cipe_drop_tx_no_route);
     return;
   }
-  PeerPath& peer = *map->peers[*owner];
+  PeerPath& peer = *found;
   peer.last_data_sent.store(ToNanos(now), std::memory_order_relaxed);
   Session* session = peer.current.load(std::memory_order_acquire);
   if (session == nullptr || session->Expired(now)) {

@@ -29,6 +29,7 @@ using CarrierId = uint32_t;
 // control socket, and a memfd with the 32-octet key that seals cipe_session_keys.
 struct Hello {
   bool takeover = false;        // an engine before this one died: adopt what the maps hold
+  std::array<uint8_t, 16> node_id{};  // of this host, kept in the state directory
   uint32_t starter_uid = 0;     // may change things over the control socket, beside root
   std::string version;
   std::vector<UniqueFd> maps;

@@ -1,0 +1,354 @@
+#include "engine/daemon.h"
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "engine/engine_process.h"
+
+namespace cipe::engine {
+namespace {
+
+using namespace std::chrono_literals;
+
+// `up` waits this long for the first handshake: one lost initiation is made good within it.
+constexpr auto kUpWait = 7s;
+
+absl::StatusOr<Secret<32>> ReadSealKey(const UniqueFd& fd) {
+  Secret<32> key;
+  const auto octets = key.UnsafeMutableBytes();
+  const ssize_t n = pread(fd.get(), octets.data(), octets.size(), 0);
+  if (n != static_cast<ssize_t>(octets.size())) {
+    return absl::InternalError("the broker's key for cipe_session_keys cannot be read");
+  }
+  return key;
+}
+
+}  // namespace
+
+int RunEngine(UniqueFd channel) { return Daemon(std::move(channel)).Run(); }
+
+absl::Status Daemon::Start() {
+  CIPE_ASSIGN_OR_RETURN(loop_, EventLoop::Create(clock_));
+  event_wake_.reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!event_wake_.valid()) {
+    return absl::ResourceExhaustedError(absl::StrCat("eventfd: ", std::strerror(errno)));
+  }
+  CIPE_RETURN_IF_ERROR(loop_->Watch(event_wake_.get(), EPOLLIN, [this](uint32_t) {
+    uint64_t count;
+    [[maybe_unused]] const ssize_t n = read(event_wake_.get(), &count, sizeof count);
+    if (engine_ == nullptr) return;
+    engine_->HandleEvents();
+    Tick();
+  }));
+  return loop_->Watch(channel_.fd(), EPOLLIN, [this](uint32_t) { ReadChannel(); });
+}
+
+int Daemon::Run() {
+  if (absl::Status status = Start(); !status.ok()) {
+    Log(Severity::kError, "engine: ", status.ToString());
+    return 1;
+  }
+  if (absl::Status status = loop_->Run(); !status.ok()) {
+    Log(Severity::kError, "engine: ", status.ToString());
+    exit_code_ = 1;
+  }
+  server_.reset();
+  plane_.reset();
+  engine_.reset();
+  return exit_code_;
+}
+
+void Daemon::ReadChannel() {
+  while (true) {
+    auto message = channel_.Receive();
+    if (absl::IsNotFound(message.status())) return;
+    if (!message.ok()) {
+      // Without the broker nothing here has an owner: every descriptor goes with this process.
+      if (!absl::IsUnavailable(message.status())) {
+        Log(Severity::kError, "engine: ", message.status().ToString());
+        exit_code_ = 1;
+      }
+      loop_->Unwatch(channel_.fd());
+      return loop_->Stop();
+    }
+    Handle(*std::move(message));
+  }
+}
+
+void Daemon::Handle(ipc::Message message) {
+  std::visit(
+      [this](auto& m) {
+        if constexpr (requires { this->On(m); }) {
+          if (engine_ != nullptr || std::is_same_v<std::decay_t<decltype(m)>, ipc::Hello>) On(m);
+        } else {
+          Log(Severity::kError, "engine: the broker sent a message that only engines send");
+        }
+      },
+      message);
+  if (engine_ != nullptr) Tick();
+}
+
+void Daemon::Tell(ipc::Message message) {
+  if (absl::Status s = channel_.Send(std::move(message)); !s.ok() && !absl::IsUnavailable(s)) {
+    Log(Severity::kError, "engine to broker: ", s.ToString());
+  }
+}
+
+absl::Status Daemon::SetUp(ipc::Hello& hello) {
+  version_ = hello.version;
+  CIPE_ASSIGN_OR_RETURN(auto maps, steering::MapSet::FromFds(std::move(hello.maps)));
+  CIPE_ASSIGN_OR_RETURN(auto seal_key, ReadSealKey(hello.seal_key));
+  CIPE_ASSIGN_OR_RETURN(store_,
+                        MapSessionStore::Create(std::move(maps), std::move(seal_key), rng_));
+  EngineOptions options;
+  options.node_id = hello.node_id;
+  options.backend = BestBackend();
+  options.event_wake = event_wake_.get();
+  engine_ = std::make_unique<Engine>(options, clock_, rng_, *this, *store_);
+  CIPE_ASSIGN_OR_RETURN(
+      plane_, dataplane::DataPlane::Create(
+                  clock_, engine_->sessions(), engine_->quiescent(), engine_->events(),
+                  [this](uint32_t tunnel, const Endpoint& endpoint) {
+                    loop_->Post([this, tunnel, endpoint] {
+                      Tell(ipc::NextHopWanted{tunnel, endpoint});
+                    });
+                  }));
+  control::ServerOptions server_options;
+  server_options.owner = hello.starter_uid;
+  CIPE_ASSIGN_OR_RETURN(
+      server_, control::ControlServer::Create(
+                   *loop_, std::move(hello.control_listener),
+                   [this](const control::Request& request, control::Responder responder) {
+                     OnRequest(request, std::move(responder));
+                   },
+                   server_options));
+  return absl::OkStatus();
+}
+
+void Daemon::On(ipc::Hello& hello) {
+  if (absl::Status status = SetUp(hello); !status.ok()) {
+    Log(Severity::kError, "engine: ", status.ToString());
+    exit_code_ = 1;
+    return loop_->Stop();
+  }
+  Tell(ipc::Ready{});
+}
+
+void Daemon::On(ipc::CarrierAdd& add) {
+  CarrierInfo info{add.name, add.mtu, 0, false};
+  std::vector<std::unique_ptr<dataplane::XskQueue>> queues;
+  for (ipc::CarrierQueue& q : add.queues) {
+    xsk::UmemLayout layout;
+    layout.frame_size = q.chunk_size;
+    layout.frame_count = q.chunks;
+    auto queue = dataplane::XskQueue::Create(std::move(q.xsk), std::move(q.umem), layout);
+    if (!queue.ok()) {
+      Log(Severity::kError, "carrier ", add.name, " queue ", q.queue, ": ",
+          queue.status().ToString());
+      continue;
+    }
+    queues.push_back(*std::move(queue));
+    info.zero_copy |= q.zero_copy;
+  }
+  info.queues = static_cast<uint32_t>(queues.size());
+  carriers_[add.carrier] = info;
+  plane_->AddCarrier(add.carrier, add.mtu, std::move(queues));
+}
+
+void Daemon::On(ipc::CarrierRemove& remove) {
+  plane_->RemoveCarrier(remove.carrier);
+  carriers_.erase(remove.carrier);
+}
+
+void Daemon::On(ipc::TunnelAdd& add) {
+  const uint32_t id = add.tunnel;
+  dataplane::TunnelPorts ports;
+  ports.tun = std::move(add.tun);
+  ports.udp4 = std::move(add.udp4);
+  ports.udp6 = std::move(add.udp6);
+  ports.tso = add.tso;
+  ports.uso = add.uso;
+  ports.afxdp = add.afxdp_tx;
+  if (absl::Status status = engine_->AddTunnel(add); !status.ok()) {
+    Log(Severity::kError, "tunnel ", id, ": ", status.ToString());
+    return;
+  }
+  ports.path = &engine_->FindTunnel(id)->path;
+  if (absl::Status status = plane_->AddTunnel(std::move(ports)); !status.ok()) {
+    Log(Severity::kError, "tunnel ", id, ": ", status.ToString());
+    engine_->RemoveTunnel(id);
+    return;
+  }
+  engine_->StartTunnel(id);
+}
+
+void Daemon::On(ipc::TunnelRemove& remove) {
+  engine_->StopTunnel(remove.tunnel);
+  plane_->RemoveTunnel(remove.tunnel);
+  CheckWaiters(remove.tunnel, true);
+  engine_->RemoveTunnel(remove.tunnel);
+  Tell(ipc::TunnelRemoved{remove.tunnel});
+}
+
+void Daemon::On(ipc::EndpointResolved& resolved) {
+  engine_->EndpointResolved(resolved.tunnel, resolved.peer, resolved.endpoint);
+}
+
+void Daemon::On(ipc::NextHop& hop) {
+  if (!hop.usable) return plane_->ForgetNextHop(hop.endpoint);
+  packet::OuterPath outer;
+  outer.source_mac = hop.source_mac;
+  outer.destination_mac = hop.destination_mac;
+  outer.source.address = hop.local;
+  outer.destination = hop.endpoint;
+  plane_->SetNextHop(hop.carrier, hop.endpoint, outer);
+}
+
+void Daemon::On(ipc::Reply& reply) {
+  if (const auto floor = floors_.find(reply.request); floor != floors_.end()) {
+    if (!reply.status.ok()) {
+      Log(Severity::kWarning, "time stamps of handshakes cannot be kept: ",
+          reply.status.message());
+    }
+    const FloorRequest request = floor->second;
+    floors_.erase(floor);
+    return engine_->FloorSaved(request.tunnel, request.peer);
+  }
+  const auto it = pending_.find(reply.request);
+  if (it == pending_.end()) return;
+  Pending pending = std::move(it->second);
+  pending_.erase(it);
+  if (!reply.status.ok()) return pending.responder.Fail(reply.status);
+  if (!pending.up) return pending.responder.Ok({{"tunnel", pending.name}});
+  FinishUp(pending, reply.tunnel);
+}
+
+// ---- World ----
+
+void Daemon::Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) {
+  plane_->Send(tunnel, path, frame);
+}
+
+void Daemon::SendStaged(uint32_t tunnel) { plane_->SendStaged(tunnel); }
+
+void Daemon::SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
+                       bool must_be_durable) {
+  uint64_t request = 0;
+  if (must_be_durable) {
+    request = next_request_++;
+    floors_[request] = {tunnel, peer};
+  }
+  Tell(ipc::FloorUpdate{request, tunnel, peer, floor});
+}
+
+void Daemon::ResolveAgain(uint32_t tunnel, uint32_t peer) {
+  Tell(ipc::ResolveWanted{tunnel, peer});
+}
+
+void Daemon::PeerConnected(uint32_t tunnel, uint32_t) { CheckWaiters(tunnel, false); }
+
+// ---- control socket ----
+
+void Daemon::OnRequest(const control::Request& request, control::Responder responder) {
+  if (request.verb == control::Verb::kShow) return Show(request, responder);
+  const uint64_t id = next_request_++;
+  const bool up = request.verb == control::Verb::kUp;
+  pending_[id] = Pending{request.name, up, request.wait, std::move(responder)};
+  if (up) {
+    Tell(ipc::UpRequest{id, request.name});
+  } else {
+    Tell(ipc::DownRequest{id, request.name});
+  }
+}
+
+void Daemon::Show(const control::Request& request, control::Responder& responder) {
+  if (!request.name.empty() && engine_->FindTunnel(request.name) == nullptr) {
+    return responder.Fail(absl::NotFoundError(absl::StrCat(
+        "tunnel ", request.name, " is not up; `cipectl up ", request.name, "` brings it up")));
+  }
+  TakeNetworkErrors();
+  control::Snapshot snapshot = engine_->TakeSnapshot();
+  snapshot.daemon.version = version_;
+  snapshot.daemon.pid = getpid();
+  for (control::TunnelStatus& status : snapshot.tunnels) {
+    for (const uint32_t id : engine_->FindTunnel(status.id)->carriers) {
+      const auto it = carriers_.find(id);
+      if (it == carriers_.end()) continue;
+      const CarrierInfo& c = it->second;
+      status.carriers.push_back(
+          {c.name, c.queues,
+           c.queues == 0 ? "socket" : c.zero_copy ? "afxdp-zerocopy" : "afxdp-copy",
+           std::nullopt});
+    }
+  }
+  if (const auto drops = store_->maps().Drops(); drops.ok()) {
+    for (int reason = 0; reason < CIPE_DROP_REASONS; ++reason) {
+      if ((*drops)[reason] == 0) continue;
+      snapshot.drops.push_back({"xdp", control::DropReasonName(reason), (*drops)[reason],
+                                control::DropReasonSentence(reason)});
+    }
+  }
+  responder.Ok(control::ToJson(snapshot, {request.object, request.name}));
+}
+
+std::string Daemon::MissingPeers(const Tunnel& tunnel) const {
+  std::vector<std::string> missing;
+  for (const auto& peer : tunnel.peers) {
+    if (!peer->config.endpoint.has_value() || peer->current != nullptr) continue;
+    missing.push_back(absl::StrCat("peer ", peer->config.name, ": ", engine_->WhyNoSession(*peer)));
+  }
+  return absl::StrJoin(missing, "; ");
+}
+
+void Daemon::FinishUp(Pending& pending, uint32_t id) {
+  const Tunnel* tunnel = engine_->FindTunnel(id);
+  if (tunnel == nullptr) {
+    return pending.responder.Fail(absl::InternalError(absl::StrCat(
+        "tunnel ", pending.name, " did not come up in the engine; its log says why")));
+  }
+  if (!pending.wait || MissingPeers(*tunnel).empty()) {
+    return pending.responder.Send(control::UpReply(pending.name, ""));
+  }
+  auto waiter = std::make_unique<Waiter>();
+  waiter->name = pending.name;
+  waiter->tunnel = id;
+  waiter->responder = std::move(pending.responder);
+  waiter->timer = loop_->After(kUpWait, [this, id] { CheckWaiters(id, true); });
+  waiters_.push_back(std::move(waiter));
+}
+
+void Daemon::CheckWaiters(uint32_t id, bool timed_out) {
+  const Tunnel* tunnel = engine_->FindTunnel(id);
+  if (timed_out) TakeNetworkErrors();
+  std::erase_if(waiters_, [&](const std::unique_ptr<Waiter>& waiter) {
+    if (waiter->tunnel != id) return false;
+    const std::string missing = tunnel == nullptr ? "it went down meanwhile" : MissingPeers(*tunnel);
+    if (!missing.empty() && !timed_out) return false;
+    loop_->Cancel(waiter->timer);
+    waiter->responder.Send(control::UpReply(waiter->name, missing));
+    return true;
+  });
+}
+
+void Daemon::TakeNetworkErrors() {
+  for (const auto& status : engine_->TakeSnapshot().tunnels) {
+    for (const ports::UdpError& e : plane_->TakeErrors(status.id)) {
+      engine_->NetworkError(status.id, e.destination, e.error);
+    }
+  }
+}
+
+void Daemon::Tick() {
+  loop_->Cancel(tick_);
+  tick_ = loop_->At(engine_->Tick(), [this] { Tick(); });
+}
+
+}  // namespace cipe::engine

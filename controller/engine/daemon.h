@@ -1,0 +1,101 @@
+// The engine at work: broker's messages in, control socket served, workers fed.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/clock.h"
+#include "base/event_loop.h"
+#include "base/rng.h"
+#include "control/server.h"
+#include "dataplane/data_plane.h"
+#include "engine/engine.h"
+#include "engine/map_session_store.h"
+#include "engine/world.h"
+#include "ipc/channel.h"
+
+namespace cipe::engine {
+
+class Daemon final : public World {
+ public:
+  explicit Daemon(UniqueFd channel) : channel_(std::move(channel)) {}
+
+  // Until the broker goes away; returns the exit code.
+  int Run();
+
+  // World, on the control thread.
+  void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
+  void SendStaged(uint32_t tunnel) override;
+  void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
+                 bool must_be_durable) override;
+  void ResolveAgain(uint32_t tunnel, uint32_t peer) override;
+  void PeerConnected(uint32_t tunnel, uint32_t peer) override;
+
+ private:
+  // A client that waits for the first handshake after `up`.
+  struct Waiter {
+    std::string name;
+    uint32_t tunnel = 0;
+    control::Responder responder;
+    TimerId timer = TimerId::kNone;
+  };
+  struct Pending {
+    std::string name;
+    bool up = false;
+    bool wait = false;
+    control::Responder responder;
+  };
+  struct CarrierInfo {
+    std::string name;
+    uint32_t mtu = 0;
+    uint32_t queues = 0;
+    bool zero_copy = false;
+  };
+  struct FloorRequest {
+    uint32_t tunnel = 0;
+    uint32_t peer = 0;
+  };
+
+  absl::Status Start();
+  void ReadChannel();
+  void Handle(ipc::Message message);
+  void On(ipc::Hello& hello);
+  void On(ipc::CarrierAdd& add);
+  void On(ipc::CarrierRemove& remove);
+  void On(ipc::TunnelAdd& add);
+  void On(ipc::TunnelRemove& remove);
+  void On(ipc::EndpointResolved& resolved);
+  void On(ipc::NextHop& hop);
+  void On(ipc::Reply& reply);
+  void Tell(ipc::Message message);
+
+  absl::Status SetUp(ipc::Hello& hello);
+  void OnRequest(const control::Request& request, control::Responder responder);
+  void Show(const control::Request& request, control::Responder& responder);
+  void FinishUp(Pending& pending, uint32_t tunnel);
+  void CheckWaiters(uint32_t tunnel, bool timed_out);
+  std::string MissingPeers(const Tunnel& tunnel) const;
+  void Tick();
+  void TakeNetworkErrors();
+
+  ipc::Channel channel_;
+  SystemClock clock_;
+  SystemRng rng_;
+  std::string version_;
+  std::unique_ptr<EventLoop> loop_;
+  UniqueFd event_wake_;
+  std::unique_ptr<MapSessionStore> store_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<dataplane::DataPlane> plane_;
+  std::unique_ptr<control::ControlServer> server_;
+  absl::flat_hash_map<uint32_t, CarrierInfo> carriers_;
+  absl::flat_hash_map<uint64_t, Pending> pending_;
+  absl::flat_hash_map<uint64_t, FloorRequest> floors_;
+  std::vector<std::unique_ptr<Waiter>> waiters_;
+  uint64_t next_request_ = 1;
+  TimerId tick_ = TimerId::kNone;
+  int exit_code_ = 0;
+};
+
+}  // namespace cipe::engine

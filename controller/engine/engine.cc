@@ -1,0 +1,237 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+
+namespace cipe::engine {
+
+using dataplane::Event;
+using dataplane::EventType;
+using session::Session;
+using session::Slot;
+
+Engine::Engine(const EngineOptions& options, const Clock& clock, Rng& rng, World& world,
+               SessionStore& store)
+    : options_(options),
+      clock_(clock),
+      rng_(rng),
+      world_(world),
+      store_(store),
+      events_(options.event_capacity, options.event_wake),
+      cookies_(rng, clock.Now()) {}
+
+Engine::~Engine() {
+  std::vector<uint32_t> ids;
+  for (const auto& [id, tunnel] : tunnels_) ids.push_back(id);
+  for (const uint32_t id : ids) RemoveTunnel(id);
+}
+
+Tunnel* Engine::FindTunnel(uint32_t tunnel) {
+  const auto it = tunnels_.find(tunnel);
+  return it == tunnels_.end() ? nullptr : it->second.get();
+}
+
+Tunnel* Engine::FindTunnel(absl::string_view name) {
+  for (const auto& [id, tunnel] : tunnels_) {
+    if (tunnel->config.name == name) return tunnel.get();
+  }
+  return nullptr;
+}
+
+Peer* Engine::FindPeer(uint32_t tunnel, uint32_t peer) {
+  const auto it = peers_.find(peer);
+  return it == peers_.end() || it->second->tunnel->id() != tunnel ? nullptr : it->second;
+}
+
+Session* Engine::FindSession(const Peer& peer, uint32_t local_index) {
+  for (Session* s : {peer.current, peer.next, peer.previous}) {
+    if (s != nullptr && s->setup().local_index == local_index) return s;
+  }
+  return nullptr;
+}
+
+absl::Status Engine::FillPeer(Tunnel& tunnel, config::Peer config, const ipc::PeerSetup& setup) {
+  auto owned = std::make_unique<Peer>();
+  Peer& peer = *owned;
+  peer.tunnel = &tunnel;
+  peer.config = std::move(config);
+  peer.path.peer = setup.peer;
+  peer.path.tunnel = tunnel.id();
+  peer.configured = setup.endpoint;
+  peer.path.path.Set({setup.endpoint, {}});
+  peer.sent_reserved = protocol::Tai64n::FromSpan(setup.floor.sent_reserved);
+  peer.last_sent = peer.sent_reserved;
+  peer.received = protocol::Tai64n::FromSpan(setup.floor.received);
+  if (peer.config.auth == config::Auth::kSharedKey) {
+    CIPE_ASSIGN_OR_RETURN(peer.shared,
+                          handshake::SharedKeyIdentity::Create(*peer.config.shared_key));
+    CIPE_RETURN_IF_ERROR(tunnel.keys->AddSharedKey(&*peer.shared));
+    tunnel.by_key_id[peer.shared->key_id()] = &peer;
+  } else {
+    tunnel.by_key[peer.config.public_key] = &peer;
+  }
+  if (!peers_.emplace(setup.peer, &peer).second) {
+    return absl::AlreadyExistsError(absl::StrCat("peer id ", setup.peer, " is in use"));
+  }
+  tunnel.peers.push_back(std::move(owned));
+  return absl::OkStatus();
+}
+
+absl::Status Engine::FillPeerMap(Tunnel& tunnel) {
+  auto map = std::make_unique<dataplane::PeerMap>();
+  for (const auto& peer : tunnel.peers) {
+    const auto handle = static_cast<uint32_t>(map->peers.size());
+    for (const IpPrefix& prefix : peer->config.allowed_ips) {
+      CIPE_RETURN_IF_ERROR(map->allowed_ips.Insert(prefix, handle, [&](uint32_t other) {
+        return tunnel.peers[other]->config.name;
+      }));
+    }
+    map->peers.push_back(&peer->path);
+  }
+  tunnel.path.peer_map.store(map.get(), std::memory_order_release);
+  tunnel.peer_map = std::move(map);
+  return absl::OkStatus();
+}
+
+absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
+  tunnel.config = std::move(add.config);
+  tunnel.mtu = add.mtu;
+  tunnel.listen_port = add.listen_port;
+  tunnel.rung = add.rung;
+  tunnel.afxdp_tx = add.afxdp_tx;
+  tunnel.rung_reason = add.rung_reason;
+  tunnel.carriers = add.carriers;
+  tunnel.path.tunnel = add.tunnel;
+  tunnel.path.listen_port = add.listen_port;
+  tunnel.path.uso = add.uso;
+  if (tunnel.config.private_key.has_value()) {
+    CIPE_ASSIGN_OR_RETURN(tunnel.identity,
+                          handshake::Identity::Create(*tunnel.config.private_key));
+  }
+  tunnel.keys = std::make_unique<handshake::ListenerKeys>(
+      tunnel.config.suite, tunnel.identity.has_value() ? &*tunnel.identity : nullptr);
+  if (tunnel.config.peers.size() != add.peers.size()) {
+    return absl::InternalError("as many peer setups as peers are needed");
+  }
+  for (size_t i = 0; i < add.peers.size(); ++i) {
+    CIPE_RETURN_IF_ERROR(FillPeer(tunnel, std::move(tunnel.config.peers[i]), add.peers[i]));
+  }
+  tunnel.config.peers.clear();
+  return FillPeerMap(tunnel);
+}
+
+absl::Status Engine::AddTunnel(ipc::TunnelAdd& add) {
+  auto& slot = tunnels_[add.tunnel];
+  if (slot != nullptr) {
+    return absl::AlreadyExistsError(absl::StrCat("tunnel id ", add.tunnel, " is in use"));
+  }
+  slot = std::make_unique<Tunnel>();
+  const uint32_t id = add.tunnel;
+  slot->path.tunnel = id;
+  if (absl::Status status = FillTunnel(*slot, add); !status.ok()) {
+    RemoveTunnel(id);
+    return status;
+  }
+  if (add.takeover) TakeOver(*slot);
+  for (const auto& peer : slot->peers) SavePeer(*peer);
+  return absl::OkStatus();
+}
+
+void Engine::StartTunnel(uint32_t id) {
+  Tunnel* tunnel = FindTunnel(id);
+  if (tunnel == nullptr) return;
+  for (const auto& peer : tunnel->peers) {
+    if (peer->current == nullptr && peer->configured.is_set()) StartHandshake(*peer);
+  }
+}
+
+void Engine::StopTunnel(uint32_t id) {
+  Tunnel* tunnel = FindTunnel(id);
+  if (tunnel == nullptr) return;
+  for (const auto& peer : tunnel->peers) {
+    AbandonAttempt(*peer);
+    RetireAll(*peer);
+  }
+  tunnel->path.peer_map.store(nullptr, std::memory_order_release);
+}
+
+void Engine::RemoveTunnel(uint32_t id) {
+  StopTunnel(id);
+  const auto it = tunnels_.find(id);
+  if (it == tunnels_.end()) return;
+  for (const auto& peer : it->second->peers) {
+    peers_.erase(peer->id());
+    store_.ErasePeer(peer->id());
+  }
+  // Retired sessions point at peers: both go when every worker has passed.
+  quiescent_.Retire([tunnel = std::shared_ptr<Tunnel>(std::move(it->second))] {});
+  tunnels_.erase(it);
+  quiescent_.Collect();
+}
+
+void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endpoint) {
+  Peer* peer = FindPeer(tunnel, id);
+  if (peer == nullptr) return;
+  peer->configured = endpoint;
+  // An authenticated path wins over a name's answer.
+  if (peer->current == nullptr) {
+    peer->path.path.Set({endpoint, {}});
+    SavePeer(*peer);
+    if (!peer->attempt.has_value()) StartHandshake(*peer);
+  }
+}
+
+void Engine::NetworkError(uint32_t tunnel, const Endpoint& destination, int error) {
+  Tunnel* t = FindTunnel(tunnel);
+  if (t == nullptr) return;
+  for (const auto& peer : t->peers) {
+    if (!(peer->path.path.Get().remote == destination)) continue;
+    peer->trouble = absl::StrCat("the network answered for ", destination.ToString(), ": ",
+                                 error == ECONNREFUSED ? "nobody listens on that port"
+                                                       : std::strerror(error));
+  }
+}
+
+void Engine::HandleEvents() {
+  events_.Take(&taken_);
+  for (const Event& event : taken_) {
+    if (event.type == EventType::kControlFrame) {
+      ControlFrame(event);
+      continue;
+    }
+    Peer* peer = FindPeer(event.tunnel, event.peer);
+    if (peer == nullptr) continue;
+    Session* session = FindSession(*peer, event.session);
+    switch (event.type) {
+      case EventType::kHandshakeWanted:
+        StartHandshake(*peer);
+        peer->path.handshake_wanted = peer->attempt.has_value();
+        break;
+      case EventType::kRekeyWanted:
+        if (session == peer->current) StartHandshake(*peer);
+        break;
+      case EventType::kConfirmed:
+        if (session != nullptr) Confirm(*peer, *session, event.path);
+        break;
+      case EventType::kRoamed:
+        if (session != nullptr && session == peer->current) {
+          Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
+              " moved to ", event.path.remote.ToString());
+          peer->path.path.Set(event.path);
+          SavePeer(*peer);
+        }
+        break;
+      case EventType::kControlTlv:
+        ControlTlv(event);
+        break;
+      case EventType::kControlFrame:
+        break;
+    }
+  }
+}
+
+}  // namespace cipe::engine

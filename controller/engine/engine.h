@@ -1,0 +1,156 @@
+// The single writer of peers and sessions: handshakes, key slots, timers, take-over. No I/O and no
+// clock of its own, so that two engines can be run against each other in memory.
+//
+//   a key:  config -> handshake -> slot "next" or "current" -> session table and store -> only then
+//           the peer learns of it -> "previous" -> wiped
+//
+// All calls come from one thread, except that workers read what sessions() and the paths publish.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "control/snapshot.h"
+#include "crypto/aead.h"
+#include "dataplane/event.h"
+#include "engine/lane_slots.h"
+#include "engine/session_store.h"
+#include "engine/tunnel.h"
+#include "engine/world.h"
+#include "handshake/cookie.h"
+#include "handshake/rate_limiter.h"
+#include "ipc/messages.h"
+#include "session/quiescent.h"
+#include "session/session_table.h"
+
+namespace cipe::engine {
+
+struct EngineOptions {
+  protocol::NodeId node_id{};          // of this host, kept across restarts
+  AeadBackend backend = AeadBackend::kOpenSsl;
+  size_t event_capacity = 4096;
+  int event_wake = -1;                 // eventfd written when events wait
+  // Initiations worked on per second before sources must show a cookie.
+  int load_limit = 200;
+};
+
+class Engine {
+ public:
+  // All must outlive the engine.
+  Engine(const EngineOptions& options, const Clock& clock, Rng& rng, World& world,
+         SessionStore& store);
+  ~Engine();
+
+  session::SessionTable& sessions() { return sessions_; }
+  session::QuiescentDomain& quiescent() { return quiescent_; }
+  dataplane::EventQueue& events() { return events_; }
+
+  // Makes the tunnel known; workers may be given TunnelOf(id).path afterwards. InvalidArgument for
+  // keys that cannot be used, AlreadyExists for an id in use. With `add.takeover` sessions left in
+  // the store are taken over. Descriptors in `add` are not touched.
+  absl::Status AddTunnel(ipc::TunnelAdd& add);
+  // Frames can be sent now: handshakes begin with every peer that has an endpoint and no session.
+  void StartTunnel(uint32_t tunnel);
+  // No handshake, no new session from here on; then workers must let go, then RemoveTunnel.
+  void StopTunnel(uint32_t tunnel);
+  void RemoveTunnel(uint32_t tunnel);
+  Tunnel* FindTunnel(uint32_t tunnel);
+  Tunnel* FindTunnel(absl::string_view name);
+
+  void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint);
+  void FloorSaved(uint32_t tunnel, uint32_t peer);
+  // The network said (unauthenticated) that frames to `destination` do not arrive.
+  void NetworkError(uint32_t tunnel, const Endpoint& destination, int error);
+
+  // What workers reported.
+  void HandleEvents();
+  // Runs timers; returns when to call again at the latest.
+  Instant Tick();
+  // Starts a handshake unless one is under way.
+  void StartHandshake(Peer& peer);
+
+  // Likeliest reason why the peer has no session, as far as this side can know; empty when it has.
+  std::string WhyNoSession(const Peer& peer) const;
+  control::Snapshot TakeSnapshot() const;
+
+ private:
+  // handshakes.cc
+  void ControlFrame(const dataplane::Event& event);
+  void Initiation(Tunnel& tunnel, const session::Path& path, absl::Span<const uint8_t> frame);
+  bool AdmitUnderLoad(Tunnel& tunnel, const session::Path& path,
+                      const handshake::PeekedInitiation& peeked);
+  void Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,
+               handshake::Responder& responder);
+  void Response(Tunnel& tunnel, const session::Path& path, absl::Span<const uint8_t> frame);
+  void CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame);
+  Peer* PeerOfAttempt(Tunnel& tunnel, uint32_t index);
+  void SendInitiation(Peer& peer);
+  void DropInitiator(Peer& peer);
+  void AbandonAttempt(Peer& peer);
+  protocol::Parameters OwnParameters(const Tunnel& tunnel) const;
+  bool UnderLoad(Instant now);
+
+  // slots.cc
+  session::Session* MakeSession(Peer& peer, const handshake::SessionSecrets& secrets, Instant now);
+  absl::Status StoreSession(session::Session& session, const handshake::SessionSecrets& secrets);
+  void InstallInitiated(Peer& peer, session::Session& session, const session::Path& path);
+  void InstallResponded(Peer& peer, session::Session& session);
+  void Confirm(Peer& peer, session::Session& session, const session::Path& path);
+  void MakeCurrent(Peer& peer, session::Session* session);
+  void SetSlot(session::Session* session, session::Slot slot);
+  void Retire(session::Session* session);
+  void RetireAll(Peer& peer);
+  void SavePeer(const Peer& peer);
+  uint32_t TakeIndex();
+  void GiveIndex(uint32_t index, Instant now);
+  void TakeOver(Tunnel& tunnel);
+  void Resume(Peer& peer, StoredSession& stored);
+
+  // timers.cc
+  void SendKeepalive(Peer& peer);
+  void SendUnder(session::Session& session, absl::Span<const uint8_t> plaintext);
+  void ControlTlv(const dataplane::Event& event);
+  void ExpireSessions(Peer& peer, Instant now);
+  Instant TickPeer(Peer& peer, Instant now);
+  Instant TickAttempt(Peer& peer, Instant now);
+
+  absl::Status FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add);
+  absl::Status FillPeer(Tunnel& tunnel, config::Peer config, const ipc::PeerSetup& setup);
+  absl::Status FillPeerMap(Tunnel& tunnel);
+  Peer* FindPeer(uint32_t tunnel, uint32_t peer);
+  session::Session* FindSession(const Peer& peer, uint32_t local_index);
+
+  const EngineOptions options_;
+  const Clock& clock_;
+  Rng& rng_;
+  World& world_;
+  SessionStore& store_;
+  session::SessionTable sessions_;
+  dataplane::EventQueue events_;
+  std::vector<dataplane::Event> taken_;
+
+  absl::flat_hash_map<uint32_t, std::unique_ptr<Tunnel>> tunnels_;
+  absl::flat_hash_map<uint32_t, Peer*> peers_;
+  absl::flat_hash_map<uint32_t, Peer*> initiating_;        // by our index
+  absl::flat_hash_set<uint32_t> indices_;                  // in use or resting
+  std::deque<std::pair<Instant, uint32_t>> resting_;       // not reused before
+  LaneSlots lane_slots_{CIPE_MAX_LANE_SLOTS};
+  uint64_t generation_ = 0;
+  session::QuiescentDomain quiescent_;   // last of these: what it frees gives slots back
+
+  handshake::CookieIssuer cookies_;
+  handshake::RateLimiter rate_limiter_;
+  Instant load_second_{};
+  int load_count_ = 0;
+  Instant loaded_until_{};
+};
+
+}  // namespace cipe::engine

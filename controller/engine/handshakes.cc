@@ -1,0 +1,298 @@
+// Both sides of a handshake, from frame to installed session. Every refusal is counted; nothing an
+// initiation says takes effect before the first authenticated data frame under its keys.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "protocol/constants.h"
+#include "protocol/frame.h"
+
+namespace cipe::engine {
+namespace {
+
+using namespace std::chrono_literals;
+using protocol::Tai64n;
+
+// Time stamps are reserved on disk this far ahead, so that one write serves many handshakes.
+constexpr auto kStampReserve = 300s;
+// Initiations of one peer are worked on at most this often.
+constexpr auto kInitiationInterval = 20ms;
+// A stamp this far behind the last one is a clock that went back rather than a replay.
+constexpr auto kClockBehind = 60s;
+constexpr int64_t kRetryJitterNs = 333'000'000;
+
+Duration Jitter(Rng& rng) { return Duration(rng.U32() % kRetryJitterNs); }
+
+ipc::Floor FloorOf(const Peer& peer) {
+  ipc::Floor floor;
+  floor.sent_reserved = peer.sent_reserved.octets;
+  floor.received = peer.received.octets;
+  return floor;
+}
+
+}  // namespace
+
+protocol::Parameters Engine::OwnParameters(const Tunnel& tunnel) const {
+  protocol::Parameters p;
+  p.node_id = options_.node_id;
+  p.lanes = tunnel.config.lanes;
+  p.mtu = static_cast<uint16_t>(std::clamp<uint32_t>(tunnel.mtu, protocol::kMinMtu, 65535));
+  for (const IpPrefix& address : tunnel.config.addresses) {
+    IpAddress& slot = address.address.is_v4() ? p.ipv4 : p.ipv6;
+    if (!slot.is_set()) slot = address.address;
+  }
+  return p;
+}
+
+bool Engine::UnderLoad(Instant now) {
+  if (now - load_second_ >= 1s) {
+    load_second_ = now;
+    load_count_ = 0;
+  }
+  if (load_count_ >= options_.load_limit) loaded_until_ = now + 1s;
+  return now < loaded_until_;
+}
+
+void Engine::ControlFrame(const dataplane::Event& event) {
+  Tunnel* tunnel = FindTunnel(event.tunnel);
+  if (tunnel == nullptr) return;
+  const absl::Span<const uint8_t> frame(event.data.data(), event.size);
+  const auto kind = protocol::ClassifyFrame(frame);
+  if (!kind.ok()) {
+    tunnel->path.drops.Add(kind.reason());
+    return;
+  }
+  switch (*kind) {
+    case protocol::FrameKind::kInitiation:
+      return Initiation(*tunnel, event.path, frame);
+    case protocol::FrameKind::kResponse:
+      return Response(*tunnel, event.path, frame);
+    case protocol::FrameKind::kCookieReply:
+      return CookieReply(*tunnel, frame);
+    case protocol::FrameKind::kData:
+      return;   // workers never send these here
+  }
+}
+
+// ---- responder ----
+
+// Under load: a cookie for who has none, a share for who has.
+bool Engine::AdmitUnderLoad(Tunnel& tunnel, const session::Path& path,
+                            const handshake::PeekedInitiation& peeked) {
+  const Instant now = clock_.Now();
+  if (!cookies_.CheckMac2(peeked.view, path.remote, now)) {
+    tunnel.path.drops.Add(cipe_drop_hs_bad_mac2);
+    std::array<uint8_t, protocol::kCookieReplySize> reply;
+    handshake::BuildCookieReply(peeked.view, *peeked.mac_keys, cookies_.CookieFor(path.remote, now),
+                                rng_, absl::MakeSpan(reply));
+    world_.Send(tunnel.id(), path, reply);
+    return false;
+  }
+  if (!rate_limiter_.Allow(path.remote.address, now)) {
+    tunnel.path.drops.Add(cipe_drop_hs_rate_limited);
+    return false;
+  }
+  return true;
+}
+
+void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
+                        absl::Span<const uint8_t> frame) {
+  const auto drop = [&](int reason) { tunnel.path.drops.Add(reason); };
+  const auto peeked = tunnel.keys->Peek(frame);
+  if (!peeked.ok()) return drop(peeked.reason());
+  const Instant now = clock_.Now();
+  if (UnderLoad(now) && !AdmitUnderLoad(tunnel, path, *peeked)) return;
+  ++load_count_;
+  auto responder = handshake::Responder::Create(*tunnel.keys, *peeked);
+  if (!responder.ok()) return drop(responder.reason());
+  Peer* peer = nullptr;
+  if (responder->pattern() == protocol::Pattern::kIkPsk2) {
+    const auto it = tunnel.by_key.find(responder->remote_public_key());
+    if (it != tunnel.by_key.end()) peer = it->second;
+  } else {
+    const auto it = tunnel.by_key_id.find(responder->key_id());
+    if (it != tunnel.by_key_id.end()) peer = it->second;
+  }
+  if (peer == nullptr) return drop(cipe_drop_hs_unknown_peer);
+  session::DropCounters& drops = peer->path.drops;
+  if (peer->last_accepted != Instant{} && now - peer->last_accepted < kInitiationInterval) {
+    return drops.Add(cipe_drop_hs_too_soon);
+  }
+  const Secret<32>* psk =
+      peer->config.preshared_key.has_value() ? &*peer->config.preshared_key : nullptr;
+  const auto payload = responder->Consume(psk, options_.node_id);
+  if (!payload.ok()) return drops.Add(payload.reason());
+  if (payload->timestamp <= peer->received) {
+    const bool behind = payload->timestamp.Plus(kClockBehind) < peer->received;
+    return drops.Add(behind ? cipe_drop_hs_clock_behind : cipe_drop_hs_replayed);
+  }
+  Respond(tunnel, *peer, path, *responder);
+  // Also when there was no room for a session: the same initiation is never worked on twice.
+  peer->received = payload->timestamp;
+  peer->last_accepted = now;
+  world_.SaveFloor(tunnel.id(), peer->id(), FloorOf(*peer), false);
+}
+
+void Engine::Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,
+                     handshake::Responder& responder) {
+  const uint32_t index = TakeIndex();
+  std::array<uint8_t, protocol::kResponseSize> frame;
+  auto secrets =
+      responder.BuildResponse(OwnParameters(tunnel), index, rng_, absl::MakeSpan(frame));
+  if (!secrets.ok()) {
+    GiveIndex(index, clock_.Now());
+    return peer.path.drops.Add(secrets.reason());
+  }
+  session::Session* session = MakeSession(peer, *secrets, clock_.Now());
+  if (session == nullptr) {
+    GiveIndex(index, clock_.Now());
+    return peer.path.drops.Add(cipe_drop_hs_table_full);
+  }
+  if (absl::Status status = StoreSession(*session, *secrets); !status.ok()) {
+    Log(Severity::kError, tunnel.config.name, ": ", status.ToString());
+    Retire(session);
+    return peer.path.drops.Add(cipe_drop_hs_table_full);
+  }
+  InstallResponded(peer, *session);
+  world_.Send(tunnel.id(), path, frame);
+}
+
+// ---- initiator ----
+
+Peer* Engine::PeerOfAttempt(Tunnel& tunnel, uint32_t index) {
+  const auto it = initiating_.find(index);
+  if (it == initiating_.end() || it->second->tunnel != &tunnel) return nullptr;
+  return it->second;
+}
+
+void Engine::DropInitiator(Peer& peer) {
+  if (!peer.initiator.has_value()) return;
+  initiating_.erase(peer.initiator->sender_index());
+  GiveIndex(peer.initiator->sender_index(), clock_.Now());
+  peer.initiator.reset();
+}
+
+void Engine::AbandonAttempt(Peer& peer) {
+  DropInitiator(peer);
+  peer.attempt.reset();
+  peer.path.handshake_wanted = false;
+}
+
+void Engine::StartHandshake(Peer& peer) {
+  if (peer.attempt.has_value()) return;
+  if (!peer.path.path.Get().remote.is_set()) {
+    if (!peer.configured.is_set()) return;
+    peer.path.path.Set({peer.configured, {}});
+  }
+  const session::DropCounters& drops = peer.tunnel->path.drops;
+  Attempt attempt;
+  attempt.since = clock_.Now();
+  attempt.refused_other_suite = drops.Get(cipe_drop_hs_other_suite);
+  attempt.refused_mac1 = drops.Get(cipe_drop_hs_bad_mac1);
+  attempt.refused_unknown = drops.Get(cipe_drop_hs_unknown_peer);
+  attempt.refused_clock = peer.path.drops.Get(cipe_drop_hs_clock_behind);
+  attempt.wrong_psk = peer.path.drops.Get(cipe_drop_hs_wrong_psk);
+  peer.attempt = attempt;
+  peer.trouble.clear();
+  SendInitiation(peer);
+}
+
+void Engine::SendInitiation(Peer& peer) {
+  Attempt& attempt = *peer.attempt;
+  const Instant now = clock_.Now();
+  // Never a stamp twice, whatever the clock does, and none that is not reserved on disk.
+  Tai64n stamp = std::max(Tai64n::FromWall(clock_.Wall()),
+                          peer.last_sent.IsValid() ? peer.last_sent.Plus(20ms) : Tai64n());
+  if (stamp > peer.sent_reserved && !attempt.waiting_for_floor) {
+    attempt.waiting_for_floor = true;
+    attempt.retry_at = now + protocol::kHandshakeRetry;
+    peer.sent_reserved = stamp.Plus(kStampReserve);
+    world_.SaveFloor(peer.tunnel->id(), peer.id(), FloorOf(peer), true);
+    return;   // FloorSaved goes on, or the retry timer when nobody answers
+  }
+  attempt.waiting_for_floor = false;
+  DropInitiator(peer);
+  handshake::InitiatorOptions options;
+  options.pattern =
+      peer.shared.has_value() ? protocol::Pattern::kNnPsk0 : protocol::Pattern::kIkPsk2;
+  options.suite = peer.tunnel->config.suite;
+  options.local = peer.tunnel->identity.has_value() ? &*peer.tunnel->identity : nullptr;
+  options.remote_public_key = peer.config.public_key;
+  options.psk = peer.config.preshared_key.has_value() ? &*peer.config.preshared_key : nullptr;
+  options.shared = peer.shared.has_value() ? &*peer.shared : nullptr;
+  options.parameters = OwnParameters(*peer.tunnel);
+  options.timestamp = stamp;
+  options.sender_index = TakeIndex();
+  options.cookie = peer.cookie.Get(now);
+  auto initiator = handshake::Initiator::Create(options, rng_);
+  if (!initiator.ok()) {
+    GiveIndex(options.sender_index, now);
+    Log(Severity::kError, peer.tunnel->config.name, ": peer ", peer.config.name, ": ",
+        initiator.status().ToString());
+    peer.trouble = std::string(initiator.status().message());
+    return AbandonAttempt(peer);
+  }
+  peer.last_sent = stamp;
+  peer.initiator = *std::move(initiator);
+  initiating_[options.sender_index] = &peer;
+  ++attempt.initiations;
+  attempt.retry_at = now + protocol::kHandshakeRetry + Jitter(rng_);
+  world_.Send(peer.tunnel->id(), peer.path.path.Get(), peer.initiator->frame());
+}
+
+void Engine::FloorSaved(uint32_t tunnel, uint32_t id) {
+  Peer* peer = FindPeer(tunnel, id);
+  if (peer != nullptr && peer->attempt.has_value() && peer->attempt->waiting_for_floor) {
+    SendInitiation(*peer);
+  }
+}
+
+void Engine::Response(Tunnel& tunnel, const session::Path& path, absl::Span<const uint8_t> frame) {
+  const auto view = protocol::ParseResponse(frame);
+  if (!view.ok()) return tunnel.path.drops.Add(view.reason());
+  Peer* peer = PeerOfAttempt(tunnel, view->receiver_index);
+  if (peer == nullptr) return tunnel.path.drops.Add(cipe_drop_hs_unknown_index);
+  auto secrets = peer->initiator->ConsumeResponse(frame);
+  if (!secrets.ok()) {
+    if (secrets.reason() == cipe_drop_hs_wrong_psk) {
+      peer->trouble = "its answer does not decrypt: the preshared keys differ";
+    }
+    return peer->path.drops.Add(secrets.reason());
+  }
+  // The index passes from the attempt to the session.
+  initiating_.erase(peer->initiator->sender_index());
+  peer->initiator.reset();
+  session::Session* session = MakeSession(*peer, *secrets, clock_.Now());
+  if (session == nullptr) {
+    GiveIndex(view->receiver_index, clock_.Now());
+    peer->path.drops.Add(cipe_drop_hs_table_full);
+    return AbandonAttempt(*peer);
+  }
+  if (absl::Status status = StoreSession(*session, *secrets); !status.ok()) {
+    Log(Severity::kError, tunnel.config.name, ": ", status.ToString());
+    Retire(session);
+    return AbandonAttempt(*peer);
+  }
+  peer->trouble.clear();
+  AbandonAttempt(*peer);
+  Log(Severity::kInfo, tunnel.config.name, ": session with ", peer->config.name, " at ",
+      path.remote.ToString());
+  InstallInitiated(*peer, *session, path);
+}
+
+void Engine::CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame) {
+  const auto view = protocol::ParseCookieReply(frame);
+  if (!view.ok()) return tunnel.path.drops.Add(view.reason());
+  Peer* peer = PeerOfAttempt(tunnel, view->receiver_index);
+  if (peer == nullptr) return tunnel.path.drops.Add(cipe_drop_hs_unknown_index);
+  const Instant now = clock_.Now();
+  const auto taken = peer->initiator->ConsumeCookieReply(frame, now, peer->cookie);
+  if (!taken.ok()) return peer->path.drops.Add(taken.reason());
+  // The responder is busy but there: ask again soon, with the cookie.
+  if (peer->attempt.has_value()) {
+    peer->attempt->retry_at = std::min(peer->attempt->retry_at, now + Jitter(rng_));
+  }
+}
+
+}  // namespace cipe::engine

@@ -1,0 +1,131 @@
+// What happens without a packet: retries, keepalives, the end of keys; and in-tunnel control.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "protocol/constants.h"
+#include "protocol/control_tlv.h"
+#include "protocol/frame.h"
+
+namespace cipe::engine {
+namespace {
+
+using namespace std::chrono_literals;
+using session::Session;
+
+// Workers stamp what they do; the control thread looks this often (session/timers.h).
+constexpr auto kLookInterval = 500ms;
+constexpr Duration kNever = 3600s;
+
+}  // namespace
+
+void Engine::SendUnder(Session& session, absl::Span<const uint8_t> plaintext) {
+  std::vector<uint8_t> frame(plaintext.size() + protocol::kDataOverhead);
+  session::SendLane& lane = session.send_lane(0);
+  {
+    std::lock_guard guard(lane.lock);
+    const auto counter = lane.TakeCounter(static_cast<uint32_t>(plaintext.size()));
+    if (!counter.has_value()) return session.path().drops.Add(cipe_drop_tx_key_exhausted);
+    protocol::WriteDataHeader(session.setup().remote_index, *counter, frame.data());
+    const SealJob job{*counter, frame.data(), plaintext.data(),
+                      frame.data() + protocol::kDataHeaderSize,
+                      static_cast<uint32_t>(plaintext.size())};
+    lane.key->SealBatch(absl::MakeSpan(&job, 1));
+  }
+  session.path().last_sent.store(ToNanos(clock_.Now()), std::memory_order_relaxed);
+  world_.Send(session.path().tunnel, session.path().path.Get(), frame);
+}
+
+void Engine::SendKeepalive(Peer& peer) {
+  if (peer.current != nullptr) SendUnder(*peer.current, {});
+}
+
+void Engine::ControlTlv(const dataplane::Event& event) {
+  Peer* peer = FindPeer(event.tunnel, event.peer);
+  if (peer == nullptr) return;
+  const auto message = protocol::ParseControl(absl::MakeConstSpan(event.data.data(), event.size));
+  if (!message.ok()) return peer->path.drops.Add(message.reason());
+  if (const auto* echo = std::get_if<protocol::EchoRequest>(&*message); echo != nullptr) {
+    if (peer->current == nullptr) return;
+    const protocol::ControlMessage reply = protocol::EchoReply{
+        echo->id, static_cast<uint16_t>(std::min<size_t>(echo->plaintext_size, 65535))};
+    std::array<uint8_t, 64> plaintext;
+    const size_t size = protocol::ControlSize(reply);
+    if (protocol::BuildControl(reply, absl::MakeSpan(plaintext).subspan(0, size)) == size) {
+      SendUnder(*peer->current, absl::MakeConstSpan(plaintext).subspan(0, size));
+    }
+  } else if (std::holds_alternative<protocol::Close>(*message)) {
+    Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
+        " closed the session");
+    RetireAll(*peer);
+    SavePeer(*peer);
+  }
+}
+
+void Engine::ExpireSessions(Peer& peer, Instant now) {
+  for (Session** slot : {&peer.previous, &peer.next, &peer.current}) {
+    if (*slot == nullptr || !(*slot)->Expired(now)) continue;
+    if (slot == &peer.current) peer.path.current.store(nullptr, std::memory_order_release);
+    Retire(*slot);
+    *slot = nullptr;
+  }
+}
+
+Instant Engine::TickAttempt(Peer& peer, Instant now) {
+  Attempt& attempt = *peer.attempt;
+  if (now < attempt.retry_at) return attempt.retry_at;
+  if (now - attempt.since >= protocol::kHandshakeGiveUp) {
+    Log(Severity::kWarning, peer.tunnel->config.name, ": peer ", peer.config.name,
+        " does not answer, waiting for traffic: ", WhyNoSession(peer));
+    const bool keep_trying = peer.config.persistent_keepalive_s > 0;
+    AbandonAttempt(peer);
+    world_.ResolveAgain(peer.tunnel->id(), peer.id());
+    if (keep_trying) StartHandshake(peer);
+    return peer.attempt.has_value() ? peer.attempt->retry_at : now + kNever;
+  }
+  if (attempt.initiations >= 2 && !attempt.reported) {
+    attempt.reported = true;
+    Log(Severity::kWarning, peer.tunnel->config.name, ": no session with ", peer.config.name,
+        " yet: ", WhyNoSession(peer));
+  }
+  // A learned endpoint that is silent may be stale: every other try goes to the configured one.
+  if (attempt.initiations % 2 == 1 && peer.configured.is_set() && peer.current == nullptr) {
+    peer.path.path.Set({peer.configured, {}});
+  }
+  SendInitiation(peer);
+  return peer.attempt.has_value() ? peer.attempt->retry_at : now + kLookInterval;
+}
+
+Instant Engine::TickPeer(Peer& peer, Instant now) {
+  ExpireSessions(peer, now);
+  Instant next = now + kNever;
+  const auto persistent = std::chrono::seconds(peer.config.persistent_keepalive_s);
+  if (peer.current != nullptr) {
+    const session::TimerSettings settings{std::chrono::seconds(peer.tunnel->config.rekey_s),
+                                          persistent};
+    const session::TimerDecision decision =
+        session::LookAtTimers(peer.path, settings, peer.current->setup().initiator,
+                              peer.current->setup().created, now, &peer.timers);
+    if (decision.keepalive) SendKeepalive(peer);
+    if (decision.handshake) StartHandshake(peer);
+    next = now + kLookInterval;
+  } else if (persistent > 0s && peer.configured.is_set() && !peer.attempt.has_value()) {
+    StartHandshake(peer);
+  }
+  if (peer.previous != nullptr || peer.next != nullptr) next = std::min(next, now + kLookInterval);
+  if (peer.attempt.has_value()) next = std::min(next, TickAttempt(peer, now));
+  return next;
+}
+
+Instant Engine::Tick() {
+  const Instant now = clock_.Now();
+  Instant next = now + kNever;
+  for (const auto& [id, tunnel] : tunnels_) {
+    for (const auto& peer : tunnel->peers) next = std::min(next, TickPeer(*peer, now));
+  }
+  if (quiescent_.Collect() > 0) next = std::min<Instant>(next, now + kLookInterval);
+  return std::max<Instant>(next, now + 1ms);
+}
+
+}  // namespace cipe::engine

@@ -1,0 +1,37 @@
+// A tunnel as the control thread sees it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "config/model.h"
+#include "dataplane/tunnel_path.h"
+#include "engine/peer.h"
+#include "handshake/responder.h"
+
+namespace cipe::engine {
+
+struct Tunnel {
+  config::Tunnel config;
+  uint32_t mtu = 0;
+  uint16_t listen_port = 0;
+  int rung = 3;
+  bool afxdp_tx = false;
+  bool zero_copy = false;
+  std::string rung_reason;
+  std::vector<uint32_t> carriers;
+
+  std::optional<handshake::Identity> identity;
+  std::unique_ptr<handshake::ListenerKeys> keys;
+  dataplane::TunnelPath path;
+  std::unique_ptr<dataplane::PeerMap> peer_map;
+  std::vector<std::unique_ptr<Peer>> peers;
+  absl::flat_hash_map<handshake::PublicKeyOctets, Peer*> by_key;
+  absl::flat_hash_map<handshake::KeyId, Peer*> by_key_id;
+
+  uint32_t id() const { return path.tunnel; }
+};
+
+}  // namespace cipe::engine

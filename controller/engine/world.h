@@ -1,0 +1,32 @@
+// What the engine needs from outside: sockets, workers, the broker. The daemon's is in
+// engine_process.cc; simulations bring their own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/types/span.h"
+#include "ipc/messages.h"
+#include "session/peer_path.h"
+
+namespace cipe::engine {
+
+class World {
+ public:
+  virtual ~World() = default;
+
+  // One datagram (handshake, keepalive, in-tunnel control), Not-ECT. Losing it is allowed.
+  virtual void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) = 0;
+  // A session to send on has come: packets that waited may go.
+  virtual void SendStaged(uint32_t tunnel) = 0;
+  // Keep these time stamps beyond this process. With `must_be_durable` Engine::FloorSaved follows
+  // when they are on disk (or cannot be).
+  virtual void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
+                         bool must_be_durable) = 0;
+  // The peer's configured endpoint did not answer; its name may have another address by now.
+  virtual void ResolveAgain(uint32_t tunnel, uint32_t peer) = 0;
+  // Something a waiting client or a log reader wants to know at once.
+  virtual void PeerConnected(uint32_t tunnel, uint32_t peer) = 0;
+};
+
+}  // namespace cipe::engine

@@ -1,0 +1,210 @@
+#include "tests/sim/host.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "packet/checksum.h"
+
+namespace cipe::sim {
+
+using namespace std::chrono_literals;
+
+Host::Host(HostOptions options, ManualClock& clock, Network& network)
+    : options_(std::move(options)), clock_(clock), network_(network), rng_(options_.seed) {
+  disk.floors.resize(options_.config.peers.size());
+  rng_.Fill(absl::MakeSpan(disk.node_id));
+  Start(false);
+}
+
+Host::~Host() { network_.Detach(options_.at); }
+
+config::Tunnel Host::CopyConfig() const {
+  const config::Tunnel& from = options_.config;
+  config::Tunnel to;
+  to.name = from.name;
+  to.addresses = from.addresses;
+  to.listen_port = from.listen_port;
+  to.suite = from.suite;
+  to.lanes = from.lanes;
+  to.rekey_s = from.rekey_s;
+  if (from.private_key) to.private_key = from.private_key->Clone();
+  for (const config::Peer& p : from.peers) {
+    config::Peer q;
+    q.name = p.name;
+    q.auth = p.auth;
+    q.public_key = p.public_key;
+    if (p.shared_key) q.shared_key = p.shared_key->Clone();
+    if (p.preshared_key) q.preshared_key = p.preshared_key->Clone();
+    q.endpoint = p.endpoint;
+    q.allowed_ips = p.allowed_ips;
+    q.persistent_keepalive_s = p.persistent_keepalive_s;
+    to.peers.push_back(std::move(q));
+  }
+  return to;
+}
+
+void Host::Start(bool takeover) {
+  engine::EngineOptions engine_options;
+  engine_options.node_id = disk.node_id;
+  engine_options.backend = BestBackend();
+  engine_options.load_limit = options_.load_limit;
+  engine_ = std::make_unique<engine::Engine>(engine_options, clock_, rng_, *this, store);
+  rx_ = std::make_unique<dataplane::RxPipeline>(engine_->sessions(), engine_->events());
+  tx_ = std::make_unique<dataplane::TxPipeline>(engine_->events());
+  ipc::TunnelAdd add;
+  add.tunnel = kTunnel;
+  add.takeover = takeover;
+  add.config = CopyConfig();
+  add.mtu = options_.mtu;
+  add.listen_port = options_.at.port;
+  for (size_t i = 0; i < options_.config.peers.size(); ++i) {
+    add.peers.push_back({static_cast<uint32_t>(100 + i), options_.peer_endpoints[i],
+                         disk.floors[i]});
+  }
+  const absl::Status status = engine_->AddTunnel(add);
+  if (!status.ok()) {
+    std::fprintf(stderr, "simulated host: %s\n", status.ToString().c_str());
+    std::abort();
+  }
+  network_.Attach(options_.at, [this](const Datagram& d) { Receive(d); });
+  engine_->StartTunnel(kTunnel);
+}
+
+void Host::CrashEngine() {
+  // A killed engine runs no destructor: the store keeps what it held.
+  engine_.release();   // NOLINT: leaked on purpose, as kill -9 does
+  Start(true);
+}
+
+void Host::RestartDaemon() {
+  engine_.reset();
+  Start(false);
+}
+
+void Host::MoveTo(const Endpoint& at) {
+  network_.Detach(options_.at);
+  options_.at = at;
+  network_.Attach(at, [this](const Datagram& d) { Receive(d); });
+}
+
+void Host::Receive(const Datagram& d) {
+  std::vector<uint8_t> buffer = d.octets;
+  const session::Path path{d.from, d.to.address};
+  const dataplane::RxFrame frame{buffer.data(), static_cast<uint32_t>(buffer.size()), d.ecn, &path};
+  rx_->Process(tunnel().path, *this, absl::MakeConstSpan(&frame, 1), clock_.Now());
+}
+
+void Host::Inject(std::vector<uint8_t> inner) {
+  std::vector<uint8_t> buffer(64 + 65536);
+  std::memcpy(buffer.data() + 64, inner.data(), inner.size());
+  tx_->Process(tunnel().path, *this, packet::VnetHeader{}, buffer.data() + 64, inner.size(),
+               clock_.Now());
+  tx_->Flush(clock_.Now());
+}
+
+Instant Host::Turn() {
+  engine_->HandleEvents();
+  for (std::vector<uint32_t> saved; !floors_saved_.empty();) {
+    saved.swap(floors_saved_);
+    for (const uint32_t peer : saved) engine_->FloorSaved(kTunnel, peer);
+  }
+  return engine_->Tick();
+}
+
+uint64_t Host::Drops(int reason) {
+  uint64_t n = tunnel().path.drops.Get(reason);
+  for (const auto& p : tunnel().peers) n += p->path.drops.Get(reason);
+  return n;
+}
+
+uint64_t Host::AllDrops() {
+  uint64_t n = 0;
+  for (const uint16_t reason : session::internal::kReasons) n += Drops(reason);
+  return n;
+}
+
+void Host::Send(uint32_t, const session::Path& path, absl::Span<const uint8_t> frame) {
+  network_.Send({options_.at, path.remote, {frame.begin(), frame.end()}, 0});
+}
+
+void Host::SendStaged(uint32_t) { tx_->FlushStaged(tunnel().path, *this, clock_.Now()); }
+
+void Host::SaveFloor(uint32_t, uint32_t peer, const ipc::Floor& floor, bool durable) {
+  if (disk_works) disk.floors[peer - 100] = floor;
+  if (durable) floors_saved_.push_back(peer);
+}
+
+dataplane::SendResult Host::SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
+                                    size_t total, size_t each) {
+  for (size_t at = 0; at < total; at += each) {
+    const size_t size = std::min(each, total - at);
+    network_.Send({options_.at, path.remote, {data + at, data + at + size}, ecn});
+  }
+  return dataplane::SendResult::kSent;
+}
+
+Host::Refused Host::Write(absl::Span<const packet::PacketWrite> writes) {
+  for (const packet::PacketWrite& w : writes) {
+    std::vector<uint8_t> inner;
+    for (uint32_t i = 1; i < w.iov_count; ++i) {
+      const auto* p = static_cast<const uint8_t*>(w.iov[i].iov_base);
+      inner.insert(inner.end(), p, p + w.iov[i].iov_len);
+    }
+    delivered.push_back(std::move(inner));
+  }
+  return {};
+}
+
+void Run(ManualClock& clock, Network& network, std::vector<Host*> hosts, Duration span) {
+  const Instant end = clock.Now() + span;
+  while (true) {
+    Instant next = network.Deliver(end);
+    for (Host* h : hosts) next = std::min(next, h->Turn());
+    if (clock.Now() >= end) return;
+    const Duration step = std::min(next, end) - clock.Now();
+    clock.Advance(std::max<Duration>(step, 1us));
+  }
+}
+
+std::vector<uint8_t> MakeInner(absl::string_view source, absl::string_view destination,
+                               uint32_t tag, size_t payload, uint8_t tos) {
+  const IpAddress from = *IpAddress::Parse(source), to = *IpAddress::Parse(destination);
+  const size_t udp = 8 + payload;
+  const size_t header = from.is_v4() ? 20 : 40;
+  std::vector<uint8_t> p(header + udp, 0);
+  if (from.is_v4()) {
+    p[0] = 0x45;
+    p[1] = tos;
+    StoreBe16(&p[2], static_cast<uint16_t>(p.size()));
+    StoreBe16(&p[4], static_cast<uint16_t>(tag));
+    p[8] = 64;
+    p[9] = 17;
+    std::copy_n(from.octets.begin(), 4, &p[12]);
+    std::copy_n(to.octets.begin(), 4, &p[16]);
+    uint32_t sum = 0;
+    for (size_t i = 0; i < 20; i += 2) sum += LoadBe16(&p[i]);
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    StoreBe16(&p[10], static_cast<uint16_t>(~sum));
+  } else {
+    p[0] = static_cast<uint8_t>(0x60 | (tos >> 4));
+    p[1] = static_cast<uint8_t>(tos << 4);
+    StoreBe16(&p[4], static_cast<uint16_t>(udp));
+    p[6] = 17;
+    p[7] = 64;
+    std::copy_n(from.octets.begin(), 16, &p[8]);
+    std::copy_n(to.octets.begin(), 16, &p[24]);
+  }
+  StoreBe16(&p[header], 1000);
+  StoreBe16(&p[header + 2], 2000);
+  StoreBe16(&p[header + 4], static_cast<uint16_t>(udp));
+  StoreBe32(&p[header + 8], tag);
+  return p;
+}
+
+uint32_t TagOf(const std::vector<uint8_t>& inner) {
+  const size_t header = (inner[0] >> 4) == 4 ? 20 : 40;
+  return LoadBe32(&inner[header + 8]);
+}
+
+}  // namespace cipe::sim

@@ -1,0 +1,111 @@
+// A whole engine with its two roads on memory ports: what ciped is, without descriptors and threads.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "dataplane/rx_pipeline.h"
+#include "dataplane/tx_pipeline.h"
+#include "engine/engine.h"
+#include "tests/sim/memory_store.h"
+#include "tests/sim/network.h"
+
+namespace cipe::sim {
+
+class SeededRng final : public Rng {
+ public:
+  explicit SeededRng(uint64_t seed) : random_(seed) {}
+  void Fill(absl::Span<uint8_t> out) override {
+    for (uint8_t& o : out) o = static_cast<uint8_t>(random_());
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+struct HostOptions {
+  Endpoint at;                               // our UDP endpoint
+  config::Tunnel config;                     // peers included
+  std::vector<Endpoint> peer_endpoints;      // as config.peers; unset = unknown
+  uint64_t seed = 1;
+  int load_limit = 200;
+  uint32_t mtu = 1420;
+};
+
+// What outlives a crash of the engine, and of the host's process.
+struct Disk {
+  std::vector<ipc::Floor> floors;
+  protocol::NodeId node_id{};
+};
+
+class Host final : public engine::World, public dataplane::RunSink, public dataplane::TunSink {
+ public:
+  Host(HostOptions options, ManualClock& clock, Network& network);
+  ~Host() override;
+
+  // Sends an inner packet into the tunnel netdev.
+  void Inject(std::vector<uint8_t> inner);
+  // Runs what is due; returns when to run again.
+  Instant Turn();
+  // kill -9 of the engine, and the next one taking over from the store.
+  void CrashEngine();
+  // The whole daemon ends and starts again: only `disk` survives.
+  void RestartDaemon();
+  // Our address changes (NAT, roaming).
+  void MoveTo(const Endpoint& at);
+
+  engine::Engine& engine() { return *engine_; }
+  engine::Tunnel& tunnel() { return *engine_->FindTunnel(kTunnel); }
+  engine::Peer& peer(size_t i = 0) { return *tunnel().peers[i]; }
+  uint64_t Drops(int reason);
+  uint64_t AllDrops();
+  bool connected(size_t i = 0) { return peer(i).current != nullptr; }
+
+  std::vector<std::vector<uint8_t>> delivered;   // inner packets, as they came out
+  Disk disk;
+  MemoryStore store;
+  bool disk_works = true;
+
+  // World
+  void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
+  void SendStaged(uint32_t tunnel) override;
+  void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor, bool durable) override;
+  void ResolveAgain(uint32_t, uint32_t) override {}
+  void PeerConnected(uint32_t, uint32_t) override {}
+  // RunSink
+  dataplane::SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
+                                size_t total, size_t each) override;
+  size_t MaxRun(Family, size_t) const override { return 64; }
+  // TunSink
+  Refused Write(absl::Span<const packet::PacketWrite> writes) override;
+  packet::Coalescer& coalescer() override { return coalescer_; }
+
+ private:
+  static constexpr uint32_t kTunnel = 1;
+  void Start(bool takeover);
+  void Receive(const Datagram& d);
+  config::Tunnel CopyConfig() const;
+
+  HostOptions options_;
+  ManualClock& clock_;
+  Network& network_;
+  SeededRng rng_;
+  packet::Coalescer coalescer_{{.tso = true, .uso = true, .max_packets = 512}};
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<dataplane::RxPipeline> rx_;
+  std::unique_ptr<dataplane::TxPipeline> tx_;
+  std::vector<uint32_t> floors_saved_;
+};
+
+// Runs hosts and network together for `span` of simulated time.
+void Run(ManualClock& clock, Network& network, std::vector<Host*> hosts, Duration span);
+
+// A small UDP packet over IPv4 with right checksums; `tag` makes it findable.
+std::vector<uint8_t> MakeInner(absl::string_view source, absl::string_view destination,
+                               uint32_t tag, size_t payload = 32, uint8_t tos = 0);
+uint32_t TagOf(const std::vector<uint8_t>& inner);
+
+}  // namespace cipe::sim

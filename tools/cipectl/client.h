@@ -1,0 +1,28 @@
+// cipectl's end of the control socket.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+#include "control/reply.h"
+#include "control/request.h"
+
+namespace cipe::cipectl {
+
+// Connects to RUNTIME_DIR/ciped.sock. Unavailable: no ciped there; PermissionDenied: not for us.
+absl::StatusOr<UniqueFd> Connect(const std::string& runtime_dir);
+
+// Sends one request and waits for its reply. DeadlineExceeded after two minutes without one.
+absl::StatusOr<control::Reply> Call(int fd, const control::Request& request);
+
+// Connect and Call.
+absl::StatusOr<control::Reply> Ask(const std::string& runtime_dir, const control::Request& request);
+
+// "cipectl: <message>" on standard error, and the exit code for it.
+int Complain(const absl::Status& status);
+// Prints what a verb gives for a failed reply (JSON with `json`); returns its exit code.
+int Complain(const control::Reply& reply, bool json);
+
+}  // namespace cipe::cipectl

@@ -1,0 +1,47 @@
+#include "tools/cipectl/key_output.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "cipe/control/schema.h"
+#include "config/keys.h"
+#include "tools/cipectl/client.h"
+
+namespace cipe::cipectl {
+namespace {
+
+bool OthersMayRead(int fd) {
+  struct stat info {};
+  return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 077) != 0;
+}
+
+// write(2), not stdio: its buffer would keep a copy of the key.
+bool WriteAll(absl::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(STDOUT_FILENO, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+}  // namespace
+
+int PrintSecret(const Secret<32>& key) {
+  if (OthersMayRead(STDOUT_FILENO)) {
+    std::fprintf(stderr,
+                 "cipectl: warning: others can read the file this key goes to, and ciped will "
+                 "refuse it: chmod 600 it, or write with (umask 077; cipectl genkey > FILE)\n");
+  }
+  const config::SecretText text = config::FormatSecretKey(key);
+  if (WriteAll(text.UnsafeView()) && WriteAll("\n")) return control::kExitDone;
+  return Complain(absl::InternalError(absl::StrCat("writing the key: ", strerror(errno))));
+}
+
+}  // namespace cipe::cipectl

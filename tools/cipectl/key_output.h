@@ -1,0 +1,12 @@
+// Printing a fresh secret on standard output, and nowhere else.
+#pragma once
+
+#include "crypto/secret.h"
+
+namespace cipe::cipectl {
+
+// One line of base64. Warns on standard error when standard output is a file that others can read.
+// Returns the exit code.
+int PrintSecret(const Secret<32>& key);
+
+}  // namespace cipe::cipectl

@@ -1,0 +1,101 @@
+// cipectl: the table of verbs and their command line.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "cipe/control/schema.h"
+#include "tools/cipectl/render_script.h"
+#include "tools/cipectl/verbs.h"
+
+namespace cipe::cipectl {
+namespace {
+
+struct VerbRow {
+  const char* name;
+  const char* help;
+  int (*run)(const Options&);
+  void (*arguments)(CLI::App* verb, Options* options);
+};
+
+void NoArguments(CLI::App*, Options*) {}
+
+void NameArgument(CLI::App* verb, Options* options) {
+  verb->add_option("NAME", options->first, "tunnel, or the path of its file")->required();
+}
+
+void UpArguments(CLI::App* verb, Options* options) {
+  NameArgument(verb, options);
+  verb->add_flag("--no-wait", options->no_wait, "do not wait for the first handshake");
+}
+
+void ShowArguments(CLI::App* verb, Options* options) {
+  verb->add_option("OBJECT", options->first, "tunnels, peers, sessions or drops (default: all)");
+  verb->add_option("NAME", options->second, "only of this tunnel");
+  auto* script = verb->add_flag("-s,--script", options->script,
+                                "one line per object, columns separated by tabs");
+  auto* field = verb->add_option("--field", options->field,
+                                 "one value per line: this field (any name of -j)");
+  script->excludes(field);
+  std::string footer =
+      "Absent values are \"-\", lists are separated by commas, drops are reason=count.\n"
+      "Columns of --script (only ever added to, at the end):\n";
+  using control::Object;
+  for (const auto& [name, object] :
+       {std::pair{"tunnels", Object::kTunnels}, std::pair{"peers", Object::kPeers},
+        std::pair{"sessions", Object::kSessions}, std::pair{"drops", Object::kDrops}}) {
+    footer += std::string("  ") + name + ": " + ScriptColumns(object) + "\n";
+  }
+  verb->footer(footer);
+}
+
+constexpr VerbRow kVerbs[] = {
+    {"up", "set a tunnel up, starting ciped when it does not run", Up, UpArguments},
+    {"down", "take a tunnel down", Down, NameArgument},
+    {"show", "show tunnels, peers, sessions, drops (default verb)", Show, ShowArguments},
+    {"genkey", "print a new private key", GenKey, NoArguments},
+    {"pubkey", "read a private key, print its public key", PubKey, NoArguments},
+    {"genpsk", "print a new preshared or shared key", GenPsk, NoArguments},
+    {"version", "print the versions of cipectl and ciped", Version, NoArguments},
+};
+
+constexpr char kFooter[] =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 ciped is not running, 4 up but degraded.\n"
+    "Environment: CIPE_RUNTIME_DIR instead of --runtime-dir; CIPE_CIPED names the ciped to start.";
+
+int Main(int argc, char** argv) {
+  Options options;
+  options.config_dir = control::kDefaultConfigDir;
+  options.runtime_dir = control::kDefaultRuntimeDir;
+  options.state_dir = control::kDefaultStateDir;
+
+  CLI::App app("cipectl controls ciped, the daemon of CIPE tunnels.", "cipectl");
+  app.footer(kFooter);
+  app.require_subcommand(0, 1);
+  app.add_flag("-j,--json", options.json, "print JSON");
+  app.add_option("--config-dir", options.config_dir, "tunnel files")->capture_default_str();
+  app.add_option("--runtime-dir", options.runtime_dir, "where ciped's socket is")
+      ->envname(control::kRuntimeDirEnvironment)
+      ->capture_default_str();
+  app.add_option("--state-dir", options.state_dir, "passed on when starting ciped")
+      ->capture_default_str();
+  int (*run)(const Options&) = Show;
+  for (const VerbRow& row : kVerbs) {
+    CLI::App* verb = app.add_subcommand(row.name, row.help);
+    verb->fallthrough();  // -j and the directories may stand after the verb, too
+    row.arguments(verb, &options);
+    verb->callback([&run, &row] { run = row.run; });
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? control::kExitDone : control::kExitUsage;
+  }
+  const int code = run(options);
+  // A full disk must not look like success.
+  if (std::fflush(stdout) != 0 && code == control::kExitDone) return control::kExitFailed;
+  return code;
+}
+
+}  // namespace
+}  // namespace cipe::cipectl
+
+int main(int argc, char** argv) { return cipe::cipectl::Main(argc, argv); }

@@ -1,0 +1,96 @@
+#include "tools/cipectl/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/status_macros.h"
+
+extern char** environ;
+
+namespace cipe::cipectl {
+namespace {
+
+std::vector<std::string> Candidates() {
+  std::vector<std::string> out;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    const std::filesystem::path here = self.parent_path();
+    // The last four are where a build tree has it, seen from tools/ and tools/cipectl/.
+    for (const char* beside : {".", "../controller", "../broker", "../controller/broker",
+                               "../../controller", "../../controller/broker"}) {
+      out.push_back((here / beside / "ciped").lexically_normal());
+    }
+  }
+  const char* path = getenv("PATH");
+  for (const auto& dir : absl::StrSplit(path == nullptr ? "" : path, ':', absl::SkipEmpty())) {
+    out.push_back(absl::StrCat(dir, "/ciped"));
+  }
+  out.push_back("/usr/sbin/ciped");  // Debian leaves sbin out of a user's PATH
+  return out;
+}
+
+bool IsProgram(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(path, error) && access(path.c_str(), X_OK) == 0;
+}
+
+absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments) {
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  // Standard output belongs to whoever reads our -j.
+  posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+  pid_t pid = -1;
+  const int error = posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    return absl::InternalError(absl::StrCat("starting ", arguments[0], ": ", strerror(error)));
+  }
+  return pid;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FindDaemon() {
+  if (const char* chosen = getenv("CIPE_CIPED"); chosen != nullptr && *chosen != '\0') {
+    if (IsProgram(chosen)) return std::string(chosen);
+    return absl::NotFoundError(absl::StrCat("CIPE_CIPED is ", chosen, ", which cannot be run"));
+  }
+  for (const std::string& candidate : Candidates())
+    if (IsProgram(candidate)) return candidate;
+  return absl::NotFoundError(
+      "no ciped beside cipectl nor in PATH: install it, or name it in CIPE_CIPED");
+}
+
+absl::Status StartDaemon(const Options& options) {
+  CIPE_ASSIGN_OR_RETURN(const std::string program, FindDaemon());
+  CIPE_ASSIGN_OR_RETURN(
+      const pid_t pid,
+      Spawn({program, "--daemon", "--config-dir", options.config_dir, "--runtime-dir",
+             options.runtime_dir, "--state-dir", options.state_dir}));
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return absl::InternalError(absl::StrCat("waitpid: ", strerror(errno)));
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
+  const std::string how = WIFEXITED(status) ? absl::StrCat("exit status ", WEXITSTATUS(status))
+                                            : absl::StrCat("signal ", WTERMSIG(status));
+  return absl::FailedPreconditionError(
+      absl::StrCat(program, " did not start (", how, "); what it said stands above"));
+}
+
+}  // namespace cipe::cipectl

@@ -1,0 +1,20 @@
+// Starting ciped when none answers.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tools/cipectl/verbs.h"
+
+namespace cipe::cipectl {
+
+// The ciped to run: $CIPE_CIPED, else beside cipectl's own binary, else in the build tree's
+// controller/ or broker/ folders, else the first of PATH. NotFound says where it looked.
+absl::StatusOr<std::string> FindDaemon();
+
+// Runs `ciped --daemon` with the directories of `options` and waits for its exit: status 0 means
+// that the daemon left behind is ready. Its messages go to our standard error.
+absl::Status StartDaemon(const Options& options);
+
+}  // namespace cipe::cipectl

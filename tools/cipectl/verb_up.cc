@@ -1,0 +1,59 @@
+// cipectl up NAME: sets the tunnel up, starting ciped if need be.
+#include <cstdio>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "cipe/control/schema.h"
+#include "tools/cipectl/client.h"
+#include "tools/cipectl/start.h"
+#include "tools/cipectl/tunnel_name.h"
+#include "tools/cipectl/verbs.h"
+
+namespace cipe::cipectl {
+namespace {
+
+absl::StatusOr<UniqueFd> ConnectOrStart(const Options& options) {
+  absl::StatusOr<UniqueFd> fd = Connect(options.runtime_dir);
+  if (!absl::IsUnavailable(fd.status())) return fd;
+  const absl::Status started = StartDaemon(options);
+  // Asked even after a failure: another `cipectl up` may have been faster with the same idea.
+  fd = Connect(options.runtime_dir);
+  if (!fd.ok() && !started.ok()) return started;
+  return fd;
+}
+
+int Report(const control::Reply& reply, const std::string& name, bool json) {
+  if (!reply.ok) return Complain(reply, json);
+  if (json) {
+    std::printf("%s\n", control::Dump(reply.result, 2).c_str());
+  } else if (reply.exit != control::kExitDegraded) {
+    std::printf("%s is up\n", name.c_str());
+  }
+  if (reply.exit == control::kExitDegraded) {
+    std::string reason = "no reason given";
+    if (const auto it = reply.result.find("reason"); it != reply.result.end() && it->is_string()) {
+      reason = it->get<std::string>();
+    }
+    std::fprintf(stderr, "cipectl: %s is up but degraded: %s\n", name.c_str(), reason.c_str());
+  }
+  return reply.exit;
+}
+
+}  // namespace
+
+int Up(const Options& options) {
+  const absl::StatusOr<std::string> name = TunnelNameOf(options.first, options.config_dir);
+  if (!name.ok()) return Complain(name.status());
+  const absl::StatusOr<UniqueFd> fd = ConnectOrStart(options);
+  if (!fd.ok()) return Complain(fd.status());
+  const absl::StatusOr<control::Reply> reply =
+      Call(fd->get(),
+           {.verb = control::Verb::kUp, .name = *name, .wait = !options.no_wait, .object = {}});
+  if (!reply.ok()) return Complain(reply.status());
+  return Report(*reply, *name, options.json);
+}
+
+}  // namespace cipe::cipectl

@@ -1,0 +1,30 @@
+// What cipectl can do: one function and one file per verb. Each returns the exit code (schema.h).
+#pragma once
+
+#include <string>
+
+namespace cipe::cipectl {
+
+struct Options {
+  bool json = false;
+  std::string config_dir;
+  std::string runtime_dir;
+  std::string state_dir;
+
+  // up, down: NAME. show: [OBJECT] [NAME].
+  std::string first;
+  std::string second;
+  bool no_wait = false;  // up
+  bool script = false;   // show
+  std::string field;     // show
+};
+
+int Up(const Options& options);
+int Down(const Options& options);
+int Show(const Options& options);
+int GenKey(const Options& options);
+int PubKey(const Options& options);
+int GenPsk(const Options& options);
+int Version(const Options& options);
+
+}  // namespace cipe::cipectl
