@@ -139,6 +139,7 @@ template <typename Ar>
 void Fields(Ar& ar, Hello& m) {
   ar.Bool(m.takeover);
   ar.Number(m.starter_uid);
+  ar.Octets(m.node_id);
   ar.String(m.version);
   ar.List(m.maps, kMaxQueues, [&](UniqueFd& fd) { ar.Fd(fd); });
   ar.Fd(m.control_listener);
