@@ -1,0 +1,128 @@
+// The privileged process: holds every resource, does what its engine asks for after checking it
+// against the configuration files, and hands the next engine everything when one dies.
+//
+// Belongs to one thread, the loop's.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/event_loop.h"
+#include "broker/carrier_table.h"
+#include "broker/listeners.h"
+#include "broker/next_hops.h"
+#include "broker/resolver.h"
+#include "broker/state_dir.h"
+#include "broker/supervisor.h"
+#include "broker/tunnel.h"
+#include "crypto/secret.h"
+#include "netlink/monitor.h"
+#include "netlink/socket.h"
+#include "steering/maps.h"
+
+namespace cipe::broker {
+
+struct BrokerOptions {
+  std::string config_dir;
+  std::string state_dir;
+  std::string version;
+  uint32_t starter_uid = 0;
+  // How long an engine may take to let go of a tunnel before it is ended.
+  Duration removal_patience = std::chrono::seconds(5);
+};
+
+class Broker {
+ public:
+  // Makes maps, netlink sockets and the state directory; nothing is visible on the network yet.
+  // `control_listener` is lent to every engine. `on_ready` runs once the first engine serves it and
+  // the tunnels of the last run are up again. `loop` must outlive the broker.
+  static absl::StatusOr<std::unique_ptr<Broker>> Create(EventLoop& loop, BrokerOptions options,
+                                                        UniqueFd control_listener,
+                                                        EngineSpawner spawn,
+                                                        std::function<void()> on_ready);
+  ~Broker();  // everything is removed; wanted tunnels stay wanted for the next start
+
+  // Starts the first engine.
+  absl::Status Start();
+
+  size_t tunnels() const { return tunnels_.size(); }
+  pid_t engine_pid() const { return supervisor_->pid(); }
+
+ private:
+  struct Removal {
+    std::vector<uint64_t> requests;
+    TimerId timer = TimerId::kNone;
+  };
+  using TunnelMap = std::map<ipc::TunnelId, std::unique_ptr<Tunnel>>;
+
+  Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener,
+         std::function<void()> on_ready, steering::MapSet maps, netlink::Socket socket,
+         netlink::Monitor monitor, StateDir state);
+  void Tell(ipc::Message message);
+  void Answer(uint64_t request, const absl::Status& status, ipc::TunnelId tunnel = 0);
+
+  // Supervisor's hooks.
+  void OnEngineStart(bool takeover);
+  void OnEngineDeath();
+  void OnMessage(ipc::Message message);
+  ipc::Hello MakeHello(bool takeover);
+
+  void Handle(const ipc::Ready& m);
+  void Handle(const ipc::UpRequest& m);
+  void Handle(const ipc::DownRequest& m);
+  void Handle(const ipc::TunnelRemoved& m);
+  void Handle(const ipc::FloorUpdate& m);
+  void Handle(const ipc::NextHopWanted& m);
+  void Handle(const ipc::ResolveWanted& m);
+  template <typename T>
+  void Handle(const T&) {
+    supervisor_->Kill("it sent a message that only the broker sends");
+  }
+
+  // Lifecycle of tunnels.
+  absl::StatusOr<ipc::TunnelId> Up(const std::string& name);
+  absl::Status SetUpPeers(Tunnel* tunnel);
+  void FinishRemoval(ipc::TunnelId id);
+  void WipeSessions(ipc::TunnelId id);
+  void SyncListeners();
+  absl::Status SaveWanted();
+  void BringBackWanted();
+  Tunnel* ByName(const std::string& name);
+  Tunnel* ById(ipc::TunnelId id);
+
+  // Names of endpoints.
+  void ResolvePeer(ipc::TunnelId tunnel, ipc::PeerId peer);
+  void OnResolved(ipc::TunnelId tunnel, ipc::PeerId peer, Resolved answer);
+
+  void OnNetworkChange();
+
+  EventLoop& loop_;
+  const BrokerOptions options_;
+  UniqueFd control_listener_;
+  std::function<void()> on_ready_;
+  steering::MapSet maps_;
+  netlink::Socket socket_;
+  netlink::Monitor monitor_;
+  StateDir state_;
+  Secret<32> seal_key_;
+  std::unique_ptr<CarrierTable> carriers_;
+  Listeners listeners_;
+  std::unique_ptr<NextHops> next_hops_;
+  TunnelMap tunnels_;
+  std::map<ipc::TunnelId, Removal> removals_;
+  std::vector<std::string> wanted_;
+  std::map<std::string, ipc::PeerId> peer_ids_;  // "tunnel/identity": the same again after down
+  std::map<ipc::PeerId, TimerId> resolving_;     // asked, or waiting to be asked again
+  ipc::TunnelId next_tunnel_ = 1;
+  ipc::PeerId next_peer_ = 1;
+  TimerId settle_timer_ = TimerId::kNone;
+  bool ready_ = false;
+  std::unique_ptr<Supervisor> supervisor_;
+  std::unique_ptr<Resolver> resolver_;
+};
+
+}  // namespace cipe::broker

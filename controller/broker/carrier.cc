@@ -1,0 +1,99 @@
+#include "broker/carrier.h"
+
+#include <net/if_arp.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "cipe/abi/maps.h"
+#include "xsk/umem.h"
+#include "xsk/xsk_socket.h"
+
+namespace cipe::broker {
+namespace {
+
+// Why frames of this device cannot be taken by XDP of ours; empty when there is no such reason.
+std::string Obstacle(const netlink::Link& link) {
+  if (link.type != ARPHRD_ETHER || !link.mac.has_value()) {
+    return absl::StrCat("carrier ", link.name, " is not an Ethernet device");
+  }
+  if (link.master_kind == "bridge") {
+    return absl::StrCat("carrier ", link.name, " is a bridge port");
+  }
+  if (link.master_kind == "bond" || link.master_kind == "team") {
+    return absl::StrCat("carrier ", link.name, " is a port of a ", link.master_kind,
+                        "; name that one as Carrier");
+  }
+  if (link.kind == "macvlan" || link.kind == "macvtap" || link.kind == "ipvlan" ||
+      link.kind == "tun" || link.kind == "bridge") {
+    return absl::StrCat("carrier ", link.name, " is a ", link.kind, " device");
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<CarrierChoice> ChooseCarrier(netlink::Socket* socket, const std::string& name) {
+  CarrierChoice choice;
+  CIPE_ASSIGN_OR_RETURN(choice.link, netlink::GetLink(socket, name));
+  choice.attach = choice.link;
+  if (choice.link.kind == "vlan" && choice.link.vlan_id.has_value()) {
+    if (choice.link.parent_elsewhere) {
+      choice.obstacle =
+          absl::StrCat("parent of VLAN device ", name, " is in another network namespace");
+      return choice;
+    }
+    CIPE_ASSIGN_OR_RETURN(choice.attach, netlink::GetLink(socket, choice.link.parent));
+    choice.vlan = *choice.link.vlan_id;
+    if (choice.attach.kind == "vlan") {
+      choice.obstacle = absl::StrCat("carrier ", name, " has two VLAN tags");
+      return choice;
+    }
+  }
+  choice.obstacle = Obstacle(choice.attach);
+  return choice;
+}
+
+absl::StatusOr<Carrier> Carrier::Attach(ipc::CarrierId id, const netlink::Link& link,
+                                        const steering::MapSet& maps) {
+  CIPE_ASSIGN_OR_RETURN(steering::XdpProgram program, steering::XdpProgram::Load(maps, {}));
+  CIPE_RETURN_IF_ERROR(program.SetCarrier(*link.mac, 0));
+  CIPE_RETURN_IF_ERROR(program.Attach(static_cast<uint32_t>(link.index)));
+  return Carrier(id, link, std::move(program));
+}
+
+absl::StatusOr<ipc::CarrierAdd> Carrier::MakeSockets() {
+  CIPE_ASSIGN_OR_RETURN(uint32_t queues, xsk::RxQueueCount(link_.name));
+  // A queue without a socket would only pass its frames to the kernel's road, which opens them too.
+  queues = std::min<uint32_t>(queues, CIPE_MAX_QUEUES);
+  ipc::CarrierAdd add;
+  add.carrier = id_;
+  add.name = link_.name;
+  add.ifindex = static_cast<uint32_t>(link_.index);
+  add.mac = *link_.mac;
+  add.mtu = link_.mtu;
+  zero_copy_ = true;
+  for (uint32_t queue = 0; queue < queues; ++queue) {
+    xsk::UmemLayout layout;
+    layout.frame_count = 8192;  // the fill ring takes half, the rest is for frames on their way out
+    CIPE_ASSIGN_OR_RETURN(const xsk::UmemRegion umem, xsk::UmemRegion::Create(layout));
+    CIPE_ASSIGN_OR_RETURN(xsk::XskSocket socket,
+                          xsk::XskSocket::Create(add.ifindex, queue, umem, xsk::XskOptions()));
+    CIPE_RETURN_IF_ERROR(program_.SetSocket(queue, socket.fd()));
+    zero_copy_ = zero_copy_ && socket.zero_copy();
+    if (!socket.zero_copy()) copy_reason_ = socket.copy_reason();
+    add.queues.push_back({queue, socket.zero_copy(), layout.frame_size, layout.frame_count,
+                          socket.TakeFd(), UniqueFd(dup(umem.fd()))});
+  }
+  CIPE_RETURN_IF_ERROR(program_.SetCarrier(*link_.mac, queues));
+  return add;
+}
+
+absl::Status Carrier::SetMac(const netlink::MacAddress& mac) {
+  link_.mac = mac;
+  return program_.SetCarrier(mac, 0);
+}
+
+}  // namespace cipe::broker

@@ -1,0 +1,66 @@
+#include "broker/carrier_table.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+
+namespace cipe::broker {
+
+absl::StatusOr<const Carrier*> CarrierTable::Acquire(const netlink::Link& link) {
+  for (auto& [id, carrier] : carriers_) {
+    if (carrier.link().index != link.index) continue;
+    ++carrier.users;
+    return &carrier;
+  }
+  CIPE_ASSIGN_OR_RETURN(Carrier carrier, Carrier::Attach(next_id_, link, maps_));
+  CIPE_ASSIGN_OR_RETURN(ipc::CarrierAdd add, carrier.MakeSockets());
+  carrier.users = 1;
+  announce_(std::move(add));
+  const auto [place, inserted] = carriers_.emplace(next_id_++, std::move(carrier));
+  return &place->second;
+}
+
+void CarrierTable::Release(ipc::CarrierId id) {
+  const auto found = carriers_.find(id);
+  if (found == carriers_.end() || --found->second.users > 0) return;
+  carriers_.erase(found);
+  announce_(ipc::CarrierRemove{id});
+}
+
+void CarrierTable::Reannounce() {
+  for (auto& [id, carrier] : carriers_) {
+    absl::StatusOr<ipc::CarrierAdd> add = carrier.MakeSockets();
+    if (add.ok()) {
+      announce_(*std::move(add));
+    } else {
+      Log(Severity::kError, "carrier ", carrier.link().name,
+          " goes on without AF_XDP: ", add.status().message());
+      ipc::CarrierAdd bare;
+      bare.carrier = id;
+      bare.name = carrier.link().name;
+      bare.ifindex = static_cast<uint32_t>(carrier.link().index);
+      bare.mac = *carrier.link().mac;
+      bare.mtu = carrier.link().mtu;
+      announce_(std::move(bare));
+    }
+  }
+}
+
+const Carrier* CarrierTable::Find(int ifindex) const {
+  for (const auto& [id, carrier] : carriers_) {
+    if (carrier.link().index == ifindex) return &carrier;
+  }
+  return nullptr;
+}
+
+void CarrierTable::OnLink(const netlink::Link& link) {
+  for (auto& [id, carrier] : carriers_) {
+    if (carrier.link().index != link.index || !link.mac.has_value()) continue;
+    if (carrier.link().mac == link.mac) continue;
+    const absl::Status status = carrier.SetMac(*link.mac);
+    if (!status.ok()) Log(Severity::kError, "carrier ", link.name, ": ", status.message());
+  }
+}
+
+}  // namespace cipe::broker

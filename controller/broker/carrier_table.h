@@ -1,0 +1,40 @@
+// The carriers in use, one per interface that our program is attached to, counted by their tunnels.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "broker/carrier.h"
+
+namespace cipe::broker {
+
+class CarrierTable {
+ public:
+  // `announce` tells the engine of new sockets (and of carriers that went away).
+  using Announce = std::function<void(ipc::Message)>;
+  CarrierTable(const steering::MapSet& maps, Announce announce)
+      : maps_(maps), announce_(std::move(announce)) {}
+
+  // The carrier at this interface, attached and announced when it is new, with one user more. Null
+  // is never returned; the error is the reason for rung 3.
+  absl::StatusOr<const Carrier*> Acquire(const netlink::Link& link);
+  // One user less; the last one takes program and sockets along.
+  void Release(ipc::CarrierId id);
+
+  // After an engine's death: new sockets for the next one. A carrier whose sockets cannot be made
+  // again is logged and stays without: the kernel's road carries its frames.
+  void Reannounce();
+
+  // By interface index; null when our program is not there.
+  const Carrier* Find(int ifindex) const;
+  // Follows changes of MAC addresses.
+  void OnLink(const netlink::Link& link);
+
+ private:
+  const steering::MapSet& maps_;
+  Announce announce_;
+  std::map<ipc::CarrierId, Carrier> carriers_;
+  ipc::CarrierId next_id_ = 1;
+};
+
+}  // namespace cipe::broker

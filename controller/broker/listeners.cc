@@ -1,0 +1,60 @@
+#include "broker/listeners.h"
+
+#include <cstring>
+#include <string>
+
+#include "base/status_macros.h"
+#include "netlink/address.h"
+
+namespace cipe::broker {
+namespace {
+
+template <typename T>
+std::string Octets(const T& value) {
+  return std::string(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+template <typename T>
+T FromOctets(const std::string& octets) {
+  T value;
+  std::memcpy(&value, octets.data(), sizeof value);
+  return value;
+}
+
+}  // namespace
+
+absl::Status Listeners::Sync(netlink::Socket* socket, const std::vector<Listener>& wanted) {
+  CIPE_ASSIGN_OR_RETURN(const std::vector<netlink::InterfaceAddress> addresses,
+                        netlink::ListAddresses(socket));
+  std::set<int> tunnels;
+  for (const Listener& listener : wanted) tunnels.insert(listener.tunnel_ifindex);
+  std::map<std::string, std::string> next;
+  for (const Listener& listener : wanted) {
+    cipe_listener value{};
+    value.tunnel = listener.tunnel;
+    value.flags = listener.steer ? CIPE_LISTENER_STEER : 0;
+    value.protocol = 5;
+    for (const netlink::InterfaceAddress& address : addresses) {
+      if (tunnels.contains(address.ifindex)) continue;
+      const Endpoint local{address.prefix.address, listener.port, 0};
+      for (const uint32_t vlan : listener.vlans) {
+        next[Octets(steering::ListenerKey(local, vlan))] = Octets(value);
+      }
+    }
+  }
+  const steering::ListenerMap map = maps_.listeners();
+  for (const auto& [key, value] : written_) {
+    if (next.contains(key)) continue;
+    CIPE_RETURN_IF_ERROR(map.Delete(FromOctets<cipe_listener_key>(key)).status());
+  }
+  for (const auto& [key, value] : next) {
+    const auto old = written_.find(key);
+    if (old != written_.end() && old->second == value) continue;
+    CIPE_RETURN_IF_ERROR(
+        map.Update(FromOctets<cipe_listener_key>(key), FromOctets<cipe_listener>(value)));
+  }
+  written_ = std::move(next);
+  return absl::OkStatus();
+}
+
+}  // namespace cipe::broker

@@ -1,0 +1,36 @@
+// Entries of cipe_listeners: every local address times the ports of our tunnels, kept right while
+// addresses come and go.
+#pragma once
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "netlink/socket.h"
+#include "steering/maps.h"
+
+namespace cipe::broker {
+
+struct Listener {
+  uint32_t tunnel = 0;
+  uint16_t port = 0;            // host order
+  std::vector<uint32_t> vlans;  // tags of its carriers, 0 for none
+  bool steer = false;           // data frames to AF_XDP
+  int tunnel_ifindex = 0;       // its own netdev's addresses are no listeners
+};
+
+class Listeners {
+ public:
+  explicit Listeners(const steering::MapSet& maps) : maps_(maps) {}
+
+  // Makes the map say what `wanted` and the host's addresses say; changes only what differs.
+  absl::Status Sync(netlink::Socket* socket, const std::vector<Listener>& wanted);
+
+ private:
+  const steering::MapSet& maps_;
+  // Keys and values as octets, for comparing.
+  std::map<std::string, std::string> written_;
+};
+
+}  // namespace cipe::broker

@@ -1,0 +1,202 @@
+#include "broker/tunnel.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "netlink/address.h"
+#include "netlink/link.h"
+#include "netlink/route.h"
+#include "protocol/constants.h"
+
+namespace cipe::broker {
+namespace {
+
+constexpr uint32_t kUsualMtu = 1500;
+constexpr uint32_t kLeastIpv6Mtu = 1280;  // RFC 8200 section 5
+
+UniqueFd Duplicate(const UniqueFd& fd) {
+  return UniqueFd(fd.valid() ? fcntl(fd.get(), F_DUPFD_CLOEXEC, 0) : -1);
+}
+
+bool HasIpv6Inside(const config::Tunnel& config) {
+  const auto v6 = [](const IpPrefix& p) { return p.address.is_v6(); };
+  if (std::any_of(config.addresses.begin(), config.addresses.end(), v6)) return true;
+  return std::any_of(config.peers.begin(), config.peers.end(), [&](const config::Peer& peer) {
+    return std::any_of(peer.allowed_ips.begin(), peer.allowed_ips.end(), v6);
+  });
+}
+
+std::string LinkName(netlink::Socket* socket, int ifindex) {
+  const auto link = netlink::GetLink(socket, ifindex);
+  return link.ok() ? link->name : absl::StrCat("interface ", ifindex);
+}
+
+}  // namespace
+
+config::Tunnel CloneConfig(const config::Tunnel& config) {
+  config::Tunnel copy;
+  copy.name = config.name;
+  copy.path = config.path;
+  copy.addresses = config.addresses;
+  copy.listen_port = config.listen_port;
+  copy.protocol = config.protocol;
+  copy.datapath = config.datapath;
+  copy.suite = config.suite;
+  copy.carriers = config.carriers;
+  copy.lanes = config.lanes;
+  copy.mtu = config.mtu;
+  copy.table = config.table;
+  copy.table_number = config.table_number;
+  copy.fwmark = config.fwmark;
+  copy.rekey_s = config.rekey_s;
+  if (config.private_key.has_value()) copy.private_key = config.private_key->Clone();
+  for (const config::Peer& peer : config.peers) {
+    config::Peer& p = copy.peers.emplace_back();
+    p.name = peer.name;
+    p.auth = peer.auth;
+    p.public_key = peer.public_key;
+    if (peer.shared_key.has_value()) p.shared_key = peer.shared_key->Clone();
+    if (peer.preshared_key.has_value()) p.preshared_key = peer.preshared_key->Clone();
+    p.endpoint = peer.endpoint;
+    p.allowed_ips = peer.allowed_ips;
+    p.persistent_keepalive_s = peer.persistent_keepalive_s;
+  }
+  return copy;
+}
+
+uint32_t TunnelMtu(const config::Tunnel& config, uint32_t path_mtu) {
+  if (config.mtu > 0) return static_cast<uint32_t>(config.mtu);
+  // Loopback's 65536 would be more than an outer UDP datagram can hold.
+  const uint32_t path = std::min<uint32_t>(path_mtu == 0 ? kUsualMtu : path_mtu, 65535);
+  const uint32_t overhead = protocol::kTunnelOverhead;
+  const uint32_t left = path > overhead + 68 ? path - overhead : 68;
+  return HasIpv6Inside(config) ? std::max(left, kLeastIpv6Mtu) : left;
+}
+
+absl::StatusOr<std::vector<IpPrefix>> RoutedPrefixes(const config::Tunnel& config) {
+  std::set<IpPrefix> routed;
+  if (config.table == config::TableChoice::kOff) return std::vector<IpPrefix>();
+  for (const config::Peer& peer : config.peers) {
+    for (const IpPrefix& prefix : peer.allowed_ips) {
+      if (prefix.length == 0 && config.table == config::TableChoice::kAuto) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            config.path, ": AllowedIPs ", prefix.ToString(), " of peer ", peer.name,
+            " would take the default route, the tunnel's own packets included; set Table = off "
+            "(or Table = a number) and add routes and rules yourself"));
+      }
+      routed.insert(prefix.Masked());
+    }
+  }
+  if (config.table == config::TableChoice::kAuto) {
+    // The kernel adds these with the addresses themselves.
+    for (const IpPrefix& address : config.addresses) routed.erase(address.Masked());
+  }
+  return std::vector<IpPrefix>(routed.begin(), routed.end());
+}
+
+absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Up(ipc::TunnelId id, config::Tunnel config,
+                                                   netlink::Socket* socket,
+                                                   CarrierTable* carriers) {
+  CIPE_RETURN_IF_ERROR(RoutedPrefixes(config).status());
+  // From here on the destructor undoes what was done.
+  std::unique_ptr<Tunnel> tunnel(new Tunnel(id, std::move(config), socket, carriers));
+  CIPE_RETURN_IF_ERROR(tunnel->OpenSockets());
+  CIPE_ASSIGN_OR_RETURN(tunnel->datapath_, ChooseDatapath(socket, carriers, tunnel->config_));
+  CIPE_RETURN_IF_ERROR(tunnel->MakeNetdev());
+  CIPE_RETURN_IF_ERROR(tunnel->AddAddresses());
+  CIPE_RETURN_IF_ERROR(netlink::SetLinkUp(socket, tunnel->ifindex_, true));
+  CIPE_RETURN_IF_ERROR(tunnel->AddRoutes());
+  return tunnel;
+}
+
+Tunnel::~Tunnel() {
+  // Addresses and routes go with the netdev, and that goes even if somebody still holds a queue.
+  if (ifindex_ != 0) netlink::DeleteLink(socket_, ifindex_).IgnoreError();
+  tun_.queues.clear();
+  for (const ipc::CarrierId id : datapath_.carriers) carriers_->Release(id);
+}
+
+absl::Status Tunnel::OpenSockets() {
+  ports::UdpSocketOptions options;
+  options.port = config_.listen_port;
+  options.fwmark = config_.fwmark;
+  CIPE_ASSIGN_OR_RETURN(udp_, ports::OpenUdpSockets(options));
+  return absl::OkStatus();
+}
+
+absl::Status Tunnel::MakeNetdev() {
+  ports::TunOptions options;
+  options.name = config_.name;
+  CIPE_ASSIGN_OR_RETURN(tun_, ports::CreateTunDevice(options));
+  CIPE_ASSIGN_OR_RETURN(const netlink::Link link, netlink::GetLink(socket_, config_.name));
+  ifindex_ = link.index;
+  mtu_ = TunnelMtu(config_, datapath_.path_mtu);
+  return netlink::SetLinkMtu(socket_, ifindex_, mtu_);
+}
+
+absl::Status Tunnel::AddAddresses() {
+  for (const IpPrefix& prefix : config_.addresses) {
+    CIPE_ASSIGN_OR_RETURN(const std::optional<int> taken,
+                          netlink::FindAddress(socket_, prefix.address, ifindex_));
+    if (taken.has_value() && *taken != ifindex_) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(config_.path, ": address ", prefix.address.ToString(), " is already on ",
+                       LinkName(socket_, *taken), "; give the tunnel another Address"));
+    }
+    CIPE_RETURN_IF_ERROR(netlink::AddAddress(socket_, ifindex_, prefix));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Tunnel::AddRoutes() {
+  CIPE_ASSIGN_OR_RETURN(const std::vector<IpPrefix> prefixes, RoutedPrefixes(config_));
+  for (const IpPrefix& prefix : prefixes) {
+    netlink::Route route;
+    route.destination = prefix;
+    route.ifindex = ifindex_;
+    if (config_.table == config::TableChoice::kNumber) route.table = config_.table_number;
+    const absl::Status status = netlink::AddRoute(socket_, route);
+    if (status.ok()) continue;
+    return absl::Status(status.code(),
+                        absl::StrCat(config_.path, ": route to ", prefix.ToString(),
+                                     " (AllowedIPs): ", status.message(),
+                                     "; remove that route, or set Table = off or a number"));
+  }
+  return absl::OkStatus();
+}
+
+ipc::TunnelAdd Tunnel::Describe(bool takeover) const {
+  ipc::TunnelAdd add;
+  add.tunnel = id_;
+  add.takeover = takeover;
+  add.config = CloneConfig(config_);
+  add.peers = peers;
+  add.ifindex = static_cast<uint32_t>(ifindex_);
+  add.mtu = mtu_;
+  add.listen_port = udp_.port;
+  add.tso = tun_.features.tso;
+  add.uso = tun_.features.uso;
+  add.rung = datapath_.rung;
+  add.afxdp_tx = datapath_.afxdp_tx;
+  add.rung_reason = datapath_.reason;
+  add.carriers = datapath_.carriers;
+  for (const UniqueFd& queue : tun_.queues) add.tun.push_back(Duplicate(queue));
+  add.udp4 = Duplicate(udp_.v4);
+  add.udp6 = Duplicate(udp_.v6);
+  return add;
+}
+
+size_t Tunnel::IndexOf(ipc::PeerId peer) const {
+  for (size_t i = 0; i < peers.size(); ++i) {
+    if (peers[i].peer == peer) return i;
+  }
+  return npos;
+}
+
+}  // namespace cipe::broker

@@ -1,0 +1,75 @@
+// One tunnel that is up: its netdev, addresses, routes, sockets and carriers. Coming up is all or
+// nothing; destruction takes everything away again, in reverse order.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "broker/datapath.h"
+#include "broker/state_dir.h"
+#include "config/model.h"
+#include "ipc/messages.h"
+#include "ports/tun_device.h"
+#include "ports/udp_socket.h"
+
+namespace cipe::broker {
+
+// A second copy, secrets included: one stays here, one goes to the engine.
+config::Tunnel CloneConfig(const config::Tunnel& config);
+
+// MTU of the netdev: as configured, else what a carrier of `path_mtu` octets (0: unknown, 1500 is
+// assumed) leaves, at least 1280 when IPv6 runs inside.
+uint32_t TunnelMtu(const config::Tunnel& config, uint32_t path_mtu);
+
+// Prefixes that get a route: AllowedIPs of all peers, once each, without those that the tunnel's
+// own addresses already cover exactly. FailedPrecondition for a default route with Table = auto.
+absl::StatusOr<std::vector<IpPrefix>> RoutedPrefixes(const config::Tunnel& config);
+
+class Tunnel {
+ public:
+  // `socket` and `carriers` must outlive the tunnel. Errors name what is in the way: AlreadyExists
+  // (netdev, address and on which interface, route, port), PermissionDenied, Unavailable.
+  static absl::StatusOr<std::unique_ptr<Tunnel>> Up(ipc::TunnelId id, config::Tunnel config,
+                                                    netlink::Socket* socket,
+                                                    CarrierTable* carriers);
+  ~Tunnel();
+  Tunnel(const Tunnel&) = delete;
+  Tunnel& operator=(const Tunnel&) = delete;
+
+  // What an engine needs; descriptors are duplicates.
+  ipc::TunnelAdd Describe(bool takeover) const;
+
+  ipc::TunnelId id() const { return id_; }
+  const config::Tunnel& config() const { return config_; }
+  const DatapathChoice& datapath() const { return datapath_; }
+  int ifindex() const { return ifindex_; }
+  uint16_t listen_port() const { return udp_.port; }
+
+  // Index into config().peers; npos when this tunnel has no such peer.
+  static constexpr size_t npos = static_cast<size_t>(-1);
+  size_t IndexOf(ipc::PeerId peer) const;
+
+  std::vector<ipc::PeerSetup> peers;  // same order as config().peers; kept up to date
+
+ private:
+  Tunnel(ipc::TunnelId id, config::Tunnel config, netlink::Socket* socket, CarrierTable* carriers)
+      : id_(id), config_(std::move(config)), socket_(socket), carriers_(carriers) {}
+  absl::Status OpenSockets();
+  absl::Status MakeNetdev();
+  absl::Status AddAddresses();
+  absl::Status AddRoutes();
+
+  const ipc::TunnelId id_;
+  config::Tunnel config_;
+  netlink::Socket* const socket_;
+  CarrierTable* const carriers_;
+  DatapathChoice datapath_;
+  ports::UdpSockets udp_;
+  ports::TunDevice tun_;
+  int ifindex_ = 0;
+  uint32_t mtu_ = 0;
+};
+
+}  // namespace cipe::broker

@@ -1,0 +1,52 @@
+#include "broker/runtime_dir.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+
+namespace cipe::broker {
+namespace {
+
+TEST(RuntimeDir, LocksOutASecondDaemonAndLeavesNothing) {
+  char name[] = "/tmp/cipe-run-XXXXXX";
+  ASSERT_NE(mkdtemp(name), nullptr);
+  const std::string path = absl::StrCat(name, "/a/b");
+  {
+    auto first = RuntimeDir::Lock(path);
+    ASSERT_TRUE(first.ok()) << first.status();
+    const auto second = RuntimeDir::Lock(path);
+    EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_NE(std::string(second.status().message()).find(absl::StrCat("process ", getpid())),
+              std::string::npos);
+    const auto listener = first->Listen();
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    struct stat st {};
+    ASSERT_EQ(stat((path + "/ciped.sock").c_str(), &st), 0);
+    EXPECT_TRUE(S_ISSOCK(st.st_mode));
+    EXPECT_EQ(st.st_mode & 0777, 0660u);
+  }
+  EXPECT_TRUE(RuntimeDir::Lock(path).ok());
+  EXPECT_EQ(rmdir(path.c_str()), 0);  // only if it is empty
+  EXPECT_EQ(rmdir(absl::StrCat(name, "/a").c_str()), 0);
+  EXPECT_EQ(rmdir(name), 0);
+}
+
+TEST(RuntimeDir, AnOverlongSocketPathIsExplained) {
+  char name[] = "/tmp/cipe-run-XXXXXX";
+  ASSERT_NE(mkdtemp(name), nullptr);
+  const std::string path = absl::StrCat(name, "/", std::string(100, 'x'));
+  {
+    auto runtime = RuntimeDir::Lock(path);
+    ASSERT_TRUE(runtime.ok()) << runtime.status();
+    EXPECT_EQ(runtime->Listen().status().code(), absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(rmdir(path.c_str()), 0);
+  EXPECT_EQ(rmdir(name), 0);
+}
+
+}  // namespace
+}  // namespace cipe::broker

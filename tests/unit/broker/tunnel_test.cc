@@ -1,0 +1,62 @@
+#include "broker/tunnel.h"
+
+#include <gtest/gtest.h>
+
+namespace cipe::broker {
+namespace {
+
+config::Tunnel Sample(std::vector<std::string> addresses, std::vector<std::string> allowed) {
+  config::Tunnel t;
+  t.name = "site";
+  t.path = "/etc/cipe/site.conf";
+  for (const auto& a : addresses) t.addresses.push_back(*IpPrefix::Parse(a));
+  t.peers.emplace_back().name = "peer";
+  for (const auto& a : allowed) t.peers[0].allowed_ips.push_back(*IpPrefix::Parse(a));
+  return t;
+}
+
+TEST(TunnelMtu, LeavesRoomForTheOuterHeaders) {
+  EXPECT_EQ(TunnelMtu(Sample({"10.0.0.1/24"}, {}), 1500), 1420u);
+  EXPECT_EQ(TunnelMtu(Sample({"10.0.0.1/24"}, {}), 0), 1420u);
+  EXPECT_EQ(TunnelMtu(Sample({"10.0.0.1/24"}, {}), 1300), 1220u);
+  EXPECT_EQ(TunnelMtu(Sample({"fd00::1/64"}, {}), 1300), 1280u);
+  EXPECT_EQ(TunnelMtu(Sample({"10.0.0.1/24"}, {"fd00::/64"}), 1300), 1280u);
+  EXPECT_EQ(TunnelMtu(Sample({"10.0.0.1/24"}, {}), 65536), 65455u);
+  config::Tunnel fixed = Sample({"10.0.0.1/24"}, {});
+  fixed.mtu = 1000;
+  EXPECT_EQ(TunnelMtu(fixed, 1500), 1000u);
+}
+
+TEST(RoutedPrefixes, OnceEachAndNotWhatTheAddressesCover) {
+  const auto routes =
+      RoutedPrefixes(Sample({"10.9.0.2/24"}, {"10.9.0.0/24", "10.9.0.1/32", "10.0.1.0/24"}));
+  ASSERT_TRUE(routes.ok()) << routes.status();
+  EXPECT_EQ(*routes, (std::vector<IpPrefix>{*IpPrefix::Parse("10.0.1.0/24"),
+                                            *IpPrefix::Parse("10.9.0.1/32")}));
+}
+
+TEST(RoutedPrefixes, DefaultRouteNeedsAnotherTable) {
+  config::Tunnel t = Sample({"10.9.0.2/24"}, {"0.0.0.0/0"});
+  EXPECT_EQ(RoutedPrefixes(t).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(std::string(RoutedPrefixes(t).status().message()).find("Table = off"),
+            std::string::npos);
+  t.table = config::TableChoice::kOff;
+  EXPECT_TRUE(RoutedPrefixes(t)->empty());
+  t.table = config::TableChoice::kNumber;
+  EXPECT_EQ(RoutedPrefixes(t)->size(), 1u);
+}
+
+TEST(CloneConfig, CopiesSecretsToo) {
+  config::Tunnel t = Sample({"10.9.0.2/24"}, {"10.0.0.0/8"});
+  t.private_key.emplace();
+  t.private_key->UnsafeMutableBytes()[7] = 7;
+  t.peers[0].preshared_key.emplace();
+  const config::Tunnel copy = CloneConfig(t);
+  EXPECT_TRUE(*copy.private_key == *t.private_key);
+  EXPECT_TRUE(copy.peers[0].preshared_key.has_value());
+  EXPECT_FALSE(copy.peers[0].shared_key.has_value());
+  EXPECT_EQ(copy.peers[0].allowed_ips, t.peers[0].allowed_ips);
+}
+
+}  // namespace
+}  // namespace cipe::broker
