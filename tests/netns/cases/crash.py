@@ -13,7 +13,7 @@ FOREIGN = '''
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 SEC("xdp") int somebody_else(struct xdp_md *context) { return XDP_PASS; }
-char license[] SEC("license") = "GPL";
+char _license[] SEC("license") = "GPL";
 '''
 
 
