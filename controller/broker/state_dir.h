@@ -6,12 +6,14 @@
 // half a file is never taken for the truth.
 #pragma once
 
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/rng.h"
 #include "config/model.h"
 #include "ipc/messages.h"
 
@@ -34,6 +36,10 @@ class StateDir {
   absl::StatusOr<Floors> LoadFloors(absl::string_view tunnel) const;
   // On disk when it returns. Errors name file and cause.
   absl::Status SaveFloors(absl::string_view tunnel, const Floors& floors) const;
+
+  // This host's node id (docs/protocol.md, "Reflection"): random, made once and kept, so that our
+  // own frames are known as such after a restart too.
+  absl::StatusOr<std::array<uint8_t, 16>> NodeId(Rng& rng) const;
 
   absl::StatusOr<std::vector<std::string>> LoadWanted() const;
   absl::Status SaveWanted(const std::vector<std::string>& tunnels) const;

@@ -219,8 +219,10 @@ void Engine::HandleEvents() {
         break;
       case EventType::kRoamed:
         if (session != nullptr && session == peer->current) {
-          Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
-              " moved to ", event.path.remote.ToString());
+          if (!(peer->path.path.Get().remote == event.path.remote)) {
+            Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
+                " moved to ", event.path.remote.ToString());
+          }
           peer->path.path.Set(event.path);
           SavePeer(*peer);
         }

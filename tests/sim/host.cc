@@ -160,8 +160,12 @@ Host::Refused Host::Write(absl::Span<const packet::PacketWrite> writes) {
 void Run(ManualClock& clock, Network& network, std::vector<Host*> hosts, Duration span) {
   const Instant end = clock.Now() + span;
   while (true) {
-    Instant next = network.Deliver(end);
-    for (Host* h : hosts) next = std::min(next, h->Turn());
+    Instant next;
+    do {
+      next = end;
+      for (Host* h : hosts) next = std::min(next, h->Turn());
+    } while (network.Deliver() > 0);
+    next = std::min(next, network.Next(end));
     if (clock.Now() >= end) return;
     const Duration step = std::min(next, end) - clock.Now();
     clock.Advance(std::max<Duration>(step, 1us));

@@ -35,7 +35,7 @@ void ExpectRefused(Pair& net, std::vector<uint8_t> octets, const Endpoint& from,
   const uint64_t drops = net.b->AllDrops();
   const size_t sent = net.network.record.size();
   net.network.Inject({from, *Endpoint::Parse("192.0.2.2:6789"), std::move(octets), 0});
-  net.network.Deliver(net.clock.Now());
+  net.network.Deliver();
   net.b->Turn();
   EXPECT_EQ(StateOf(*net.b), before) << what;
   EXPECT_EQ(net.b->AllDrops(), drops + 1) << what << ": must be counted once";
@@ -83,7 +83,7 @@ TEST_P(EachSuite, EverySingleBitOfAnInitiation) {
     net.clock.Advance(20ms);
   }
   net.network.Inject(good);
-  net.network.Deliver(net.clock.Now());
+  net.network.Deliver();
   net.b->Turn();
   EXPECT_NE(net.b->peer().next, nullptr) << "the true one must still be taken";
 }
@@ -104,13 +104,13 @@ TEST_P(EachSuite, EverySingleBitOfAResponse) {
     bad[bit / 8] ^= static_cast<uint8_t>(1 << (bit % 8));
     const uint64_t drops = net.a->AllDrops();
     net.network.Inject({b, kA, bad, 0});
-    net.network.Deliver(net.clock.Now());
+    net.network.Deliver();
     net.a->Turn();
     EXPECT_FALSE(net.a->connected()) << bit;
     EXPECT_EQ(net.a->AllDrops(), drops + 1) << bit;
   }
   net.network.Inject({b, kA, response, 0});
-  net.network.Deliver(net.clock.Now());
+  net.network.Deliver();
   net.a->Turn();
   EXPECT_TRUE(net.a->connected()) << "the true one must still be taken";
 }
@@ -189,7 +189,7 @@ TEST_P(EachSuite, OwnFramesReflected) {
       const State before = StateOf(*net.a);
       const size_t sent = net.network.record.size();
       net.network.Inject({kStranger, kA, d.octets, 0});
-      net.network.Deliver(net.clock.Now());
+      net.network.Deliver();
       net.a->engine().HandleEvents();
       EXPECT_EQ(StateOf(*net.a), before);
       EXPECT_EQ(net.network.record.size(), sent) << "answered its own frame";

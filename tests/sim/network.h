@@ -50,14 +50,20 @@ class Network {
   // Puts a datagram on the wire that no simulated host sent; no weather.
   void Inject(Datagram d) { under_way_.emplace(clock_.Now(), std::move(d)); }
 
-  // Hands over what is due; returns when the next one is (or `never`).
-  Instant Deliver(Instant never) {
+  // Hands over what is due; returns how many datagrams that were.
+  size_t Deliver() {
+    size_t delivered = 0;
     while (!under_way_.empty() && under_way_.begin()->first <= clock_.Now()) {
       const Datagram d = std::move(under_way_.begin()->second);
       under_way_.erase(under_way_.begin());
       const auto it = receivers_.find(d.to);
       if (it != receivers_.end()) it->second(d);
+      ++delivered;
     }
+    return delivered;
+  }
+  // When the next datagram arrives, or `never`.
+  Instant Next(Instant never) const {
     return under_way_.empty() ? never : under_way_.begin()->first;
   }
 
