@@ -45,6 +45,8 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
                         [b](ipc::Message m) { b->OnMessage(std::move(m)); },
                         [b] { b->OnEngineDeath(); }});
   CIPE_ASSIGN_OR_RETURN(b->wanted_, b->state_.LoadWanted());
+  SystemRng rng;
+  CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));
   CIPE_RETURN_IF_ERROR(
       loop.Watch(b->monitor_.fd(), EPOLLIN, [b](uint32_t) { b->OnNetworkChange(); }));
   return broker;
@@ -107,6 +109,7 @@ ipc::Hello Broker::MakeHello(bool takeover) {
   hello.takeover = takeover;
   hello.starter_uid = options_.starter_uid;
   hello.version = options_.version;
+  hello.node_id = node_id_;
   for (const int fd : maps_.Fds()) hello.maps.push_back(Duplicate(fd));
   hello.control_listener = Duplicate(control_listener_.get());
   auto key = ipc::MemfdFromOctets("cipe-seal-key", seal_key_.UnsafeBytes());
