@@ -12,12 +12,11 @@
 #include "absl/types/span.h"
 #include "config/secret_text.h"
 #include "crypto/secret.h"
+#include "crypto/x25519.h"
 
 namespace cipe::config {
 
 inline constexpr size_t kKeyBase64Size = 44;  // 32 octets
-
-using PublicKeyBytes = std::array<uint8_t, 32>;
 
 // Padded base64 length of `octets` octets.
 constexpr size_t Base64Size(size_t octets) { return (octets + 2) / 3 * 4; }
