@@ -44,6 +44,8 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
       Supervisor::Hooks{[b](bool takeover) { b->OnEngineStart(takeover); },
                         [b](ipc::Message m) { b->OnMessage(std::move(m)); },
                         [b] { b->OnEngineDeath(); }});
+  SystemRng rng;
+  CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));
   CIPE_ASSIGN_OR_RETURN(b->wanted_, b->state_.LoadWanted());
   CIPE_RETURN_IF_ERROR(
       loop.Watch(b->monitor_.fd(), EPOLLIN, [b](uint32_t) { b->OnNetworkChange(); }));
@@ -107,6 +109,7 @@ ipc::Hello Broker::MakeHello(bool takeover) {
   hello.takeover = takeover;
   hello.starter_uid = options_.starter_uid;
   hello.version = options_.version;
+  hello.node_id = node_id_;
   for (const int fd : maps_.Fds()) hello.maps.push_back(Duplicate(fd));
   hello.control_listener = Duplicate(control_listener_.get());
   auto key = ipc::MemfdFromOctets("cipe-seal-key", seal_key_.UnsafeBytes());

@@ -109,6 +109,7 @@ class Broker {
   netlink::Monitor monitor_;
   StateDir state_;
   Secret<32> seal_key_;
+  std::array<uint8_t, 16> node_id_{};
   std::unique_ptr<CarrierTable> carriers_;
   Listeners listeners_;
   std::unique_ptr<NextHops> next_hops_;

@@ -1,17 +1,19 @@
 // STATE_DIR: what outlives processes and reboots. Timestamp floors per tunnel and peer
-// (NAME.floors) and the list of tunnels that are wanted up (wanted).
+// (NAME.floors), the list of tunnels that are wanted up (wanted), this host's node id (node-id).
 //
 // Files are replaced whole: temporary file, fsync(2), rename(2), fsync of the directory. Each ends
 // with a SHA-256 line; one that does not check is reported and set aside as FILE.corrupt, so that
 // half a file is never taken for the truth.
 #pragma once
 
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/rng.h"
 #include "config/model.h"
 #include "ipc/messages.h"
 
@@ -37,6 +39,10 @@ class StateDir {
 
   absl::StatusOr<std::vector<std::string>> LoadWanted() const;
   absl::Status SaveWanted(const std::vector<std::string>& tunnels) const;
+
+  // By which our own handshake messages are known when they come back, also after a restart.
+  // Drawn from `rng` and saved the first time.
+  absl::StatusOr<std::array<uint8_t, 16>> NodeId(Rng& rng) const;
 
  private:
   explicit StateDir(std::string path) : path_(std::move(path)) {}
