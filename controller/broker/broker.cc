@@ -44,6 +44,8 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
       Supervisor::Hooks{[b](bool takeover) { b->OnEngineStart(takeover); },
                         [b](ipc::Message m) { b->OnMessage(std::move(m)); },
                         [b] { b->OnEngineDeath(); }});
+  SystemRng rng;
+  CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));
   CIPE_ASSIGN_OR_RETURN(b->wanted_, b->state_.LoadWanted());
   SystemRng rng;
   CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));

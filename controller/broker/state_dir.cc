@@ -139,6 +139,20 @@ absl::Status StateDir::SaveWanted(const std::vector<std::string>& tunnels) const
   return WriteLines("wanted", tunnels);
 }
 
+absl::StatusOr<std::array<uint8_t, 16>> StateDir::NodeId(Rng& rng) const {
+  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines("node-id"));
+  std::array<uint8_t, 16> id{};
+  if (lines.size() == 1 && IsHex(lines[0], 2 * id.size())) {
+    const std::string octets = absl::HexStringToBytes(lines[0]);
+    std::memcpy(id.data(), octets.data(), id.size());
+    return id;
+  }
+  if (!lines.empty()) SetAside("node-id", "it is not one line of 32 hex digits");
+  rng.Fill(absl::MakeSpan(id));
+  CIPE_RETURN_IF_ERROR(WriteLines("node-id", {Hex(id)}));
+  return id;
+}
+
 absl::StatusOr<std::vector<std::string>> StateDir::ReadLines(const std::string& file) const {
   const std::string path = absl::StrCat(path_, "/", file);
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));

@@ -1,5 +1,5 @@
 // STATE_DIR: what outlives processes and reboots. Timestamp floors per tunnel and peer
-// (NAME.floors) and the list of tunnels that are wanted up (wanted).
+// (NAME.floors), the list of tunnels that are wanted up (wanted), this host's node id (node-id).
 //
 // Files are replaced whole: temporary file, fsync(2), rename(2), fsync of the directory. Each ends
 // with a SHA-256 line; one that does not check is reported and set aside as FILE.corrupt, so that
@@ -43,6 +43,10 @@ class StateDir {
 
   absl::StatusOr<std::vector<std::string>> LoadWanted() const;
   absl::Status SaveWanted(const std::vector<std::string>& tunnels) const;
+
+  // By which our own handshake messages are known when they come back, also after a restart.
+  // Drawn from `rng` and saved the first time.
+  absl::StatusOr<std::array<uint8_t, 16>> NodeId(Rng& rng) const;
 
  private:
   explicit StateDir(std::string path) : path_(std::move(path)) {}

@@ -19,6 +19,7 @@ using std::chrono::seconds;
 
 // So that one engine's flood of messages does not keep the loop from everything else.
 constexpr int kMessagesPerTurn = 64;
+constexpr int kLastTurns = 64;
 
 std::string HowItEnded(int status) {
   if (WIFSIGNALED(status)) return absl::StrCat("killed by signal ", WTERMSIG(status));
@@ -78,7 +79,11 @@ void Supervisor::OnReadable() {
     if (message.status().code() == absl::StatusCode::kNotFound) return;
     // Gone or not to be trusted: either way its end follows through the pidfd.
     if (channel_ != nullptr) loop_.Unwatch(channel_->fd());
-    Kill(message.status().message());
+    if (message.status().code() == absl::StatusCode::kUnavailable) {
+      kill(process_.pid, SIGKILL);
+    } else {
+      Kill(message.status().message());
+    }
     return;
   }
 }
@@ -96,8 +101,8 @@ void Supervisor::Reap() {
 
 void Supervisor::OnExit() {
   const pid_t pid = process_.pid;
-  // What it said before it died still counts: floors above all.
-  OnReadable();
+  // What it said before it died still counts: floors above all. The kernel's queue bounds this.
+  for (int i = 0; i < kLastTurns && channel_ != nullptr; ++i) OnReadable();
   Reap();
   const Instant now = loop_.Now();
   std::erase_if(crashes_, [&](Instant t) { return now - t > seconds(60); });

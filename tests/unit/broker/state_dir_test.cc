@@ -19,7 +19,8 @@ class StateDirTest : public testing::Test {
     path_ = name;
   }
   void TearDown() override {
-    for (const char* file : {"site.floors", "site.floors.corrupt", "wanted", "wanted.corrupt"}) {
+    for (const char* file :
+         {"site.floors", "site.floors.corrupt", "wanted", "wanted.corrupt", "node-id"}) {
       unlink((path_ + "/" + file).c_str());
     }
     rmdir((path_ + "/deep").c_str());
@@ -97,6 +98,16 @@ TEST_F(StateDirTest, WantedComesBack) {
   EXPECT_EQ(*state->LoadWanted(), (std::vector<std::string>{"site-b", "site-a"}));
   ASSERT_TRUE(state->SaveWanted({}).ok());
   EXPECT_TRUE(state->LoadWanted()->empty());
+}
+
+TEST_F(StateDirTest, NodeIdStaysTheSame) {
+  auto state = StateDir::Open(path_);
+  ASSERT_TRUE(state.ok());
+  SystemRng rng;
+  const auto first = state->NodeId(rng);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_NE(*first, (std::array<uint8_t, 16>{}));
+  EXPECT_EQ(*StateDir::Open(path_)->NodeId(rng), *first);
 }
 
 TEST_F(StateDirTest, NamesThatAreNoTunnelsAreRefused) {

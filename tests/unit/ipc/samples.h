@@ -101,7 +101,13 @@ inline TunnelAdd SampleTunnelAdd() {
 
 inline std::vector<Message> SampleMessages() {
   std::vector<Message> all;
-  Hello hello{true, 1000, "0.1.0", {}, AnyFd(), AnyFd()};
+  Hello hello;
+  hello.takeover = true;
+  hello.starter_uid = 1000;
+  hello.version = "0.1.0";
+  for (size_t i = 0; i < hello.node_id.size(); ++i) hello.node_id[i] = static_cast<uint8_t>(i + 1);
+  hello.control_listener = AnyFd();
+  hello.seal_key = AnyFd();
   for (int i = 0; i < 8; ++i) hello.maps.push_back(AnyFd());
   all.push_back(std::move(hello));
   CarrierAdd carrier{3, "eth0", 2, {1, 2, 3, 4, 5, 6}, 1500, {}};

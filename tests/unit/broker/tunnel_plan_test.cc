@@ -1,4 +1,4 @@
-#include "broker/tunnel.h"
+#include "broker/tunnel_plan.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,24 @@
+// What a tunnel's configuration means for its netdev and routes: decisions without I/O.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/ip_address.h"
+#include "config/model.h"
+
+namespace cipe::broker {
+
+// A second copy, secrets included: one stays here, one goes to the engine.
+config::Tunnel CloneConfig(const config::Tunnel& config);
+
+// MTU of the netdev: as configured, else what a carrier of `path_mtu` octets (0: unknown, 1500 is
+// assumed) leaves, at least 1280 when IPv6 runs inside.
+uint32_t TunnelMtu(const config::Tunnel& config, uint32_t path_mtu);
+
+// Prefixes that get a route: AllowedIPs of all peers, once each, without those that the tunnel's
+// own addresses already cover exactly. FailedPrecondition for a default route with Table = auto.
+absl::StatusOr<std::vector<IpPrefix>> RoutedPrefixes(const config::Tunnel& config);
+
+}  // namespace cipe::broker
