@@ -112,19 +112,6 @@ absl::Status StateDir::SaveFloors(absl::string_view tunnel, const Floors& floors
   return WriteLines(absl::StrCat(tunnel, ".floors"), lines);
 }
 
-absl::StatusOr<std::array<uint8_t, 16>> StateDir::NodeId(Rng& rng) const {
-  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines("node-id"));
-  std::array<uint8_t, 16> id{};
-  if (lines.size() == 1 && IsHex(lines[0], 2 * id.size())) {
-    const std::string octets = absl::HexStringToBytes(lines[0]);
-    std::memcpy(id.data(), octets.data(), id.size());
-    return id;
-  }
-  rng.Fill(absl::MakeSpan(id));
-  CIPE_RETURN_IF_ERROR(WriteLines("node-id", {Hex(id)}));
-  return id;
-}
-
 absl::StatusOr<std::vector<std::string>> StateDir::LoadWanted() const {
   CIPE_ASSIGN_OR_RETURN(std::vector<std::string> names, ReadLines("wanted"));
   for (const std::string& name : names) {

@@ -37,10 +37,6 @@ class StateDir {
   // On disk when it returns. Errors name file and cause.
   absl::Status SaveFloors(absl::string_view tunnel, const Floors& floors) const;
 
-  // This host's node id (docs/protocol.md, "Reflection"): random, made once and kept, so that our
-  // own frames are known as such after a restart too.
-  absl::StatusOr<std::array<uint8_t, 16>> NodeId(Rng& rng) const;
-
   absl::StatusOr<std::vector<std::string>> LoadWanted() const;
   absl::Status SaveWanted(const std::vector<std::string>& tunnels) const;
 
