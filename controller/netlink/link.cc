@@ -1,10 +1,10 @@
 #include "netlink/link.h"
 
+#include <linux/if.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 
 #include <algorithm>
 
@@ -14,8 +14,6 @@
 
 namespace cipe::netlink {
 namespace {
-
-constexpr uint32_t kLowerUp = 1u << 16;  // IFF_LOWER_UP, which <net/if.h> lacks
 
 ifinfomsg Header(int index) {
   ifinfomsg info{};
@@ -59,7 +57,7 @@ std::optional<Link> ParseLink(const nlmsghdr& message) {
   link.index = info->ifi_index;
   link.name = a.String(IFLA_IFNAME);
   link.up = info->ifi_flags & IFF_UP;
-  link.lower_up = info->ifi_flags & kLowerUp;
+  link.lower_up = info->ifi_flags & IFF_LOWER_UP;
   link.loopback = info->ifi_flags & IFF_LOOPBACK;
   link.type = info->ifi_type;
   link.mtu = a.U32(IFLA_MTU).value_or(0);

@@ -49,7 +49,7 @@ rtmsg Header(const Route& route) {
   rtmsg header{};
   header.rtm_family = ToAf(route.destination.address.family);
   header.rtm_dst_len = static_cast<uint8_t>(route.destination.length);
-  header.rtm_table = route.table < 256 ? static_cast<uint8_t>(route.table) : RT_TABLE_UNSPEC;
+  if (route.table < 256) header.rtm_table = static_cast<uint8_t>(route.table);
   header.rtm_protocol = route.protocol;
   header.rtm_type = route.type;
   const bool on_link = route.type == RTN_UNICAST && !route.gateway;
