@@ -20,7 +20,7 @@ constexpr char kBegin[] = "<!-- vectors:begin -->\n";
 constexpr char kEnd[] = "<!-- vectors:end -->";
 
 // IPv4, 10.9.0.1 to 10.9.0.2, UDP, no payload.
-constexpr char kPacket[] = "4500001c00004000401126cd0a0900010a09000204d2162e0008db97";
+constexpr char kPacket[] = "4500001c00004000401126bd0a0900010a09000204d2162e0008d0c9";
 
 class Writer {
  public:
