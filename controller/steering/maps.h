@@ -34,7 +34,7 @@ enum class MapId : int {
 };
 inline constexpr int kMapCount = 8;
 
-// "cipe_listeners" and so on, as bpftool shows them.
+// "cipe_listeners" and so on (bpftool shows the first 15 characters).
 const char* MapName(MapId id);
 
 namespace internal {
