@@ -109,12 +109,17 @@ void Engine::RetireAll(Peer& peer) {
 // `session` is in none of the peer's slots, or in `next`.
 void Engine::MakeCurrent(Peer& peer, Session* session) {
   if (peer.next == session) peer.next = nullptr;
-  // Both sides started at once: the greater ephemeral wins on both ends, the other can still
-  // receive.
-  const bool crossed = peer.current != nullptr &&
-                       peer.current->setup().initiator != session->setup().initiator &&
-                       session->setup().created - peer.current->setup().created <
-                           protocol::kSimultaneousWindow;
+  // Both sides started at once: we answered the peer's initiation before our own was answered. The
+  // greater ephemeral wins on both ends, the other can still receive. An initiation that came after
+  // our own session was made is no such case: the peer has started anew and may have lost the old.
+  bool crossed = false;
+  if (peer.current != nullptr &&
+      peer.current->setup().initiator != session->setup().initiator) {
+    const Session* ours = session->setup().initiator ? session : peer.current;
+    const Session* theirs = session->setup().initiator ? peer.current : session;
+    const Duration apart = ours->setup().created - theirs->setup().created;
+    crossed = apart >= Duration::zero() && apart < protocol::kSimultaneousWindow;
+  }
   const bool old_wins =
       crossed && peer.current->setup().tie_break > session->setup().tie_break;
   Session* winner = old_wins ? peer.current : session;

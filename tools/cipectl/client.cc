@@ -87,6 +87,9 @@ absl::StatusOr<control::Reply> Call(int fd, const control::Request& request) {
     CIPE_RETURN_IF_ERROR(Await(fd, deadline));
     const ssize_t n = recv(fd, buffer, sizeof buffer, 0);
     if (n < 0 && errno == EINTR) continue;
+    if (n <= 0 && text.empty()) {
+      return absl::AbortedError("ciped ended before it answered: see its log");
+    }
     if (n <= 0) {
       return absl::DataLossError("ciped closed the connection before it answered: see its log");
     }

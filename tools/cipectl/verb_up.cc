@@ -25,6 +25,18 @@ absl::StatusOr<UniqueFd> ConnectOrStart(const Options& options) {
   return fd;
 }
 
+// A daemon may be ending just now: its socket still takes connections and answers none. Then a new
+// one is started.
+absl::StatusOr<control::Reply> AskOrStart(const Options& options, const control::Request& request) {
+  absl::StatusOr<control::Reply> reply = absl::UnavailableError("not asked");
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    CIPE_ASSIGN_OR_RETURN(const UniqueFd fd, ConnectOrStart(options));
+    reply = Call(fd.get(), request);
+    if (!absl::IsAborted(reply.status())) break;
+  }
+  return reply;
+}
+
 int Report(const control::Reply& reply, const std::string& name, bool json) {
   if (!reply.ok) return Complain(reply, json);
   if (json) {
@@ -47,11 +59,9 @@ int Report(const control::Reply& reply, const std::string& name, bool json) {
 int Up(const Options& options) {
   const absl::StatusOr<std::string> name = TunnelNameOf(options.first, options.config_dir);
   if (!name.ok()) return Complain(name.status());
-  const absl::StatusOr<UniqueFd> fd = ConnectOrStart(options);
-  if (!fd.ok()) return Complain(fd.status());
-  const absl::StatusOr<control::Reply> reply =
-      Call(fd->get(),
-           {.verb = control::Verb::kUp, .name = *name, .wait = !options.no_wait, .object = {}});
+  const absl::StatusOr<control::Reply> reply = AskOrStart(
+      options,
+      {.verb = control::Verb::kUp, .name = *name, .wait = !options.no_wait, .object = {}});
   if (!reply.ok()) return Complain(reply.status());
   return Report(*reply, *name, options.json);
 }

@@ -90,7 +90,7 @@ def not_running(lab):
 
 def wrong_usage(lab):
     pair = make_pair(lab)
-    for words in (("frobnicate",), ("up",), ("show", "nonsense"), ("--nonsense",)):
+    for words in (("frobnicate",), ("up",), ("show", "peers", "a", "b"), ("--nonsense",)):
         expect_message(pair.a.cipectl(*words, check=None), {2})
 
 
