@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace cipe::protocol {
@@ -29,6 +30,8 @@ inline constexpr auto kHandshakeRetry = 5s;         // plus jitter up to 333 ms
 inline constexpr auto kHandshakeGiveUp = 90s;
 inline constexpr auto kSimultaneousWindow = 5s;
 inline constexpr auto kIndexReuse = 180s;
+inline constexpr auto kInitiationSpacing = 20ms;    // of one peer, else hs_too_soon
+inline constexpr auto kClockBehind = 10s;           // stamp this far below the floor: hs_clock_behind
 
 inline constexpr uint64_t kAesRekeyPackets = uint64_t{1} << 26;   // RFC 9001 appendix B
 inline constexpr uint64_t kAesStopPackets = uint64_t{1} << 28;
