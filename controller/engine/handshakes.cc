@@ -16,10 +16,6 @@ using protocol::Tai64n;
 
 // Time stamps are reserved on disk this far ahead, so that one write serves many handshakes.
 constexpr auto kStampReserve = 300s;
-// Initiations of one peer are worked on at most this often.
-constexpr auto kInitiationInterval = 20ms;
-// A stamp this far behind the last one is a clock that went back rather than a replay.
-constexpr auto kClockBehind = 60s;
 constexpr int64_t kRetryJitterNs = 333'000'000;
 
 Duration Jitter(Rng& rng) { return Duration(rng.U32() % kRetryJitterNs); }
@@ -116,7 +112,7 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
   }
   if (peer == nullptr) return drop(cipe_drop_hs_unknown_peer);
   session::DropCounters& drops = peer->path.drops;
-  if (peer->last_accepted != Instant{} && now - peer->last_accepted < kInitiationInterval) {
+  if (peer->last_accepted != Instant{} && now - peer->last_accepted < protocol::kInitiationSpacing) {
     return drops.Add(cipe_drop_hs_too_soon);
   }
   const Secret<32>* psk =
@@ -124,7 +120,7 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
   const auto payload = responder->Consume(psk, options_.node_id);
   if (!payload.ok()) return drops.Add(payload.reason());
   if (payload->timestamp <= peer->received) {
-    const bool behind = payload->timestamp.Plus(kClockBehind) < peer->received;
+    const bool behind = payload->timestamp.Plus(protocol::kClockBehind) < peer->received;
     return drops.Add(behind ? cipe_drop_hs_clock_behind : cipe_drop_hs_replayed);
   }
   Respond(tunnel, *peer, path, *responder);

@@ -136,7 +136,7 @@ def send_markers(client, server, address, port, count):
 def capture(lab, net, path):
     """tcpdump on the bridge for as long as the block runs; everything is in the file afterwards."""
     # -Z root: tcpdump would otherwise change to a user who may not write here.
-    process = lab.start("tcpdump", "-i", "br0", "-n", "-Z", "root", "-U", "-s", 2000, "-B", 8192,
+    process = lab.start("tcpdump", "-i", "br0", "-n", "-Z", "root", "-U", "--immediate-mode", "-s", 2000, "-B", 8192,
                         "-c", 20000, "-w", path, "udp", namespace=net)
     for line in process.stdout:
         if "listening on" in line:
