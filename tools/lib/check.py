@@ -222,7 +222,6 @@ def tiers(fast):
         "unit": lambda: ctest_tier("unit", "release", ["unit"]),
         "sim": lambda: ctest_tier("sim", "release", ["sim"]),
         "bpf": lambda: ctest_tier("bpf", "release", ["bpf"]),
-        "interop": lambda: ctest_tier("interop", "release", ["interop"]),
         "netns": netns_tier,
         "asan": lambda: ctest_tier("asan", "asan", checked, only_tests=True, env={
             "ASAN_OPTIONS": "detect_stack_use_after_return=1",
@@ -231,6 +230,8 @@ def tiers(fast):
             "TSAN_OPTIONS": "halt_on_error=1 second_deadlock_stack=1"}),
         "fuzz": lambda: fuzz_tier(10 if fast else 60),
     }
+    if any((ROOT / "tests/interop").glob("*_test.py")):
+        table["interop"] = lambda: ctest_tier("interop", "release", ["interop"])
     if not fast and (ROOT / "vm-tests/run").exists():
         table["vm"] = vm_tier
     return table
