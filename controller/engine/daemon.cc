@@ -1,7 +1,7 @@
 #include "engine/daemon.h"
 
 #include <sys/eventfd.h>
-#include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 
 // `up` waits this long for the first handshake: one lost initiation is made good within it.
 constexpr auto kUpWait = 7s;
+constexpr auto kSuspendNoticed = 1s;
 
 absl::StatusOr<Secret<32>> ReadSealKey(const UniqueFd& fd) {
   Secret<32> key;
@@ -346,7 +347,20 @@ void Daemon::TakeNetworkErrors() {
   }
 }
 
+void Daemon::CheckSuspend() {
+  timespec running{};
+  clock_gettime(CLOCK_MONOTONIC, &running);   // stands still while suspended, clock_ does not
+  const Duration slept = clock_.Now().time_since_epoch() - std::chrono::seconds(running.tv_sec) -
+                         std::chrono::nanoseconds(running.tv_nsec);
+  if (slept - slept_ > kSuspendNoticed && slept_ >= Duration::zero()) {
+    Log(Severity::kNotice, "the machine was suspended: all sessions are made anew");
+    engine_->WipeSessions();
+  }
+  slept_ = slept;
+}
+
 void Daemon::Tick() {
+  CheckSuspend();
   loop_->Cancel(tick_);
   tick_ = loop_->At(engine_->Tick(), [this] { Tick(); });
 }

@@ -77,6 +77,7 @@ class Daemon final : public World {
   void CheckWaiters(uint32_t tunnel, bool timed_out);
   std::string MissingPeers(const Tunnel& tunnel) const;
   void Tick();
+  void CheckSuspend();
   void TakeNetworkErrors();
 
   ipc::Channel channel_;
@@ -95,6 +96,7 @@ class Daemon final : public World {
   std::vector<std::unique_ptr<Waiter>> waiters_;
   uint64_t next_request_ = 1;
   TimerId tick_ = TimerId::kNone;
+  Duration slept_{-1};   // in suspend since boot, as last seen; negative: not yet
   int exit_code_ = 0;
 };
 

@@ -70,6 +70,10 @@ class Engine {
   // The network said (unauthenticated) that frames to `destination` do not arrive.
   void NetworkError(uint32_t tunnel, const Endpoint& destination, int error);
 
+  // Every session is wiped and made anew where there is an endpoint: after a suspend, during which
+  // memory may have been written to disk or copied (docs/protocol.md, "Lifetimes").
+  void WipeSessions();
+
   // What workers reported.
   void HandleEvents();
   // Runs timers; returns when to call again at the latest.

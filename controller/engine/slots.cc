@@ -106,6 +106,16 @@ void Engine::RetireAll(Peer& peer) {
   peer.timers.Reset();
 }
 
+void Engine::WipeSessions() {
+  for (const auto& [id, tunnel] : tunnels_) {
+    for (const auto& peer : tunnel->peers) {
+      const bool had = peer->current != nullptr;
+      RetireAll(*peer);
+      if (had) StartHandshake(*peer);
+    }
+  }
+}
+
 // `session` is in none of the peer's slots, or in `next`.
 void Engine::MakeCurrent(Peer& peer, Session* session) {
   if (peer.next == session) peer.next = nullptr;

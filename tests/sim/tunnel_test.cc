@@ -238,6 +238,21 @@ TEST(Tunnel, PeerThatRestartsIsBackAtOnce) {
   EXPECT_EQ(net.a->delivered.size(), 1u);
 }
 
+TEST(Tunnel, WipedSessionsAreMadeAnew) {
+  Pair net;
+  net.Run(1s);
+  const uint32_t before = net.a->peer().current->base();
+  net.a->engine().WipeSessions();
+  EXPECT_FALSE(net.a->connected());
+  EXPECT_EQ(net.a->store.sessions(), 0u);
+  net.Run(1s);
+  ASSERT_TRUE(net.a->connected());
+  EXPECT_NE(net.a->peer().current->base(), before);
+  net.BToA(1);
+  net.Run(1s);
+  EXPECT_EQ(net.a->delivered.size(), 1u);
+}
+
 TEST(Tunnel, ClockSetBackTenYearsStillConnects) {
   Pair net;
   net.Run(1s);
