@@ -197,6 +197,15 @@ void Broker::Handle(const ipc::NextHopWanted& m) {
 
 void Broker::Handle(const ipc::ResolveWanted& m) { ResolvePeer(m.tunnel, m.peer); }
 
+void Broker::Handle(const ipc::SmallestMtu& m) {
+  Tunnel* tunnel = ById(m.tunnel);
+  if (tunnel == nullptr) return;
+  const absl::Status status = tunnel->FitMtu(m.mtu);
+  if (!status.ok()) {
+    Log(Severity::kError, "MTU of tunnel ", tunnel->config().name, ": ", status.message());
+  }
+}
+
 absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
   CIPE_RETURN_IF_ERROR(config::CheckTunnelName(name));
   if (Tunnel* tunnel = ByName(name); tunnel != nullptr) {

@@ -78,6 +78,7 @@ class Broker {
   void Handle(const ipc::FloorUpdate& m);
   void Handle(const ipc::NextHopWanted& m);
   void Handle(const ipc::ResolveWanted& m);
+  void Handle(const ipc::SmallestMtu& m);
   template <typename T>
   void Handle(const T&) {
     supervisor_->Kill("it sent a message that only the broker sends");

@@ -254,6 +254,8 @@ void Daemon::ResolveAgain(uint32_t tunnel, uint32_t peer) {
   Tell(ipc::ResolveWanted{tunnel, peer});
 }
 
+void Daemon::SmallestMtu(uint32_t tunnel, uint32_t mtu) { Tell(ipc::SmallestMtu{tunnel, mtu}); }
+
 void Daemon::PeerConnected(uint32_t tunnel, uint32_t) { CheckWaiters(tunnel, false); }
 
 // ---- control socket ----

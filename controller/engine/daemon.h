@@ -30,6 +30,7 @@ class Daemon final : public World {
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                  bool must_be_durable) override;
   void ResolveAgain(uint32_t tunnel, uint32_t peer) override;
+  void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;
 
  private:

@@ -100,6 +100,7 @@ absl::Status Engine::FillPeerMap(Tunnel& tunnel) {
 absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
   tunnel.config = std::move(add.config);
   tunnel.mtu = add.mtu;
+  tunnel.least_mtu = config::LeastMtu(tunnel.config);
   tunnel.listen_port = add.listen_port;
   tunnel.rung = add.rung;
   tunnel.afxdp_tx = add.afxdp_tx;

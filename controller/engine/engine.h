@@ -113,6 +113,7 @@ class Engine {
   void Retire(session::Session* session);
   void RetireAll(Peer& peer);
   void SavePeer(const Peer& peer);
+  void SetPeerMtu(Peer& peer, uint32_t mtu);
   uint32_t TakeIndex();
   void GiveIndex(uint32_t index, Instant now);
   void TakeOver(Tunnel& tunnel);

@@ -60,6 +60,9 @@ control::PeerSnapshot SnapshotOf(const Peer& peer, const std::string& why) {
   }
   p.traffic = TrafficOf(peer.path.traffic);
   p.rung = RungOf(*peer.tunnel);
+  if (const uint32_t mtu = peer.path.mtu.load(); mtu != session::PeerPath::kAnyMtu) {
+    p.path_mtu = std::min(mtu, peer.tunnel->mtu);
+  }
   if (peer.config.persistent_keepalive_s > 0) {
     p.persistent_keepalive = peer.config.persistent_keepalive_s;
   }
@@ -99,7 +102,7 @@ control::TunnelStatus SnapshotOf(const Tunnel& tunnel) {
   t.suite = std::string(SuiteName(tunnel.config.suite));
   t.listen_port = tunnel.listen_port;
   for (const IpPrefix& address : tunnel.config.addresses) t.addresses.push_back(address.ToString());
-  t.mtu = tunnel.mtu;
+  t.mtu = tunnel.link_mtu();
   t.rung = RungOf(tunnel);
   if (!tunnel.rung_reason.empty()) t.rung_reason = tunnel.rung_reason;
   if (tunnel.identity.has_value()) t.public_key = Base64(tunnel.identity->public_key());

@@ -55,6 +55,10 @@ void Engine::ControlTlv(const dataplane::Event& event) {
     if (protocol::BuildControl(reply, absl::MakeSpan(plaintext).subspan(0, size)) == size) {
       SendUnder(*peer->current, absl::MakeConstSpan(plaintext).subspan(0, size));
     }
+  } else if (const auto* changed = std::get_if<protocol::ChangedParameters>(&*message);
+             changed != nullptr) {
+    SetPeerMtu(*peer, changed->mtu);
+    SavePeer(*peer);
   } else if (std::holds_alternative<protocol::Close>(*message)) {
     Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
         " closed the session");

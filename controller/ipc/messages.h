@@ -154,8 +154,15 @@ struct ResolveWanted {
   PeerId peer = 0;
 };
 
+// The smallest MTU that a peer of the tunnel announced, octets, whenever that changes.
+struct SmallestMtu {
+  TunnelId tunnel = 0;
+  uint32_t mtu = 0;
+};
+
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted>;
+                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted,
+                             SmallestMtu>;
 
 }  // namespace cipe::ipc

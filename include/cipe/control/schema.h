@@ -33,6 +33,8 @@
 //                  "expires_s", "lanes", "tx_counter", "rx_greatest"}],
 //    "drops":    [{"scope", "reason", "count", "sentence"}]}
 //
+// mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet that goes to the peer, the
+// smaller of both ends; null before the first handshake.
 // state: "up", "degraded" (works, or tries to, but not as configured; `reason` says why), "down".
 // status: "connected", "handshaking", "no_answer", "idle", "no_endpoint". slot: "previous",
 // "current", "next". role: "initiator", "responder".

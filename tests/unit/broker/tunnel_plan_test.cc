@@ -58,5 +58,19 @@ TEST(CloneConfig, CopiesSecretsToo) {
   EXPECT_EQ(copy.peers[0].allowed_ips, t.peers[0].allowed_ips);
 }
 
+TEST(LinkMtu, IsTheSmallestOfThePeersWithinBounds) {
+  config::Tunnel config;
+  config.addresses = {*IpPrefix::Parse("10.9.0.1/32")};
+  EXPECT_EQ(LinkMtu(config, 1420, 1300), 1300u);
+  EXPECT_EQ(LinkMtu(config, 1420, 1500), 1420u);
+  EXPECT_EQ(LinkMtu(config, 1420, UINT32_MAX), 1420u) << "nobody has said anything";
+  EXPECT_EQ(LinkMtu(config, 1420, 68), 576u);
+  EXPECT_EQ(LinkMtu(config, 420, 68), 420u) << "a narrow carrier of our own";
+  config.peers.emplace_back().allowed_ips = {*IpPrefix::Parse("fd09::/64")};
+  EXPECT_EQ(LinkMtu(config, 1420, 68), 1280u);
+  config.mtu = 1400;
+  EXPECT_EQ(LinkMtu(config, 1400, 1300), 1400u) << "the administrator has decided";
+}
+
 }  // namespace
 }  // namespace cipe::broker
