@@ -32,6 +32,11 @@ absl::StatusOr<Secret<32>> ReadSealKey(const UniqueFd& fd) {
   return key;
 }
 
+absl::Status NotUp(absl::string_view tunnel) {
+  return absl::NotFoundError(
+      absl::StrCat("tunnel ", tunnel, " is not up; `cipectl up ", tunnel, "` brings it up"));
+}
+
 }  // namespace
 
 int RunEngine(UniqueFd channel) { return Daemon(std::move(channel)).Run(); }
@@ -228,7 +233,7 @@ void Daemon::On(ipc::Reply& reply) {
   Pending pending = std::move(it->second);
   pending_.erase(it);
   if (!reply.status.ok()) return pending.responder.Fail(reply.status);
-  if (!pending.up) return pending.responder.Ok({{"tunnel", pending.name}});
+  if (!pending.up) return pending.responder.Ok(std::move(pending.result));
   FinishUp(pending, reply.tunnel);
 }
 
@@ -262,9 +267,13 @@ void Daemon::PeerConnected(uint32_t tunnel, uint32_t) { CheckWaiters(tunnel, fal
 
 void Daemon::OnRequest(const control::Request& request, control::Responder responder) {
   if (request.verb == control::Verb::kShow) return Show(request, responder);
+  if (request.verb == control::Verb::kForgetClock) {
+    return ForgetClock(request, std::move(responder));
+  }
   const uint64_t id = next_request_++;
   const bool up = request.verb == control::Verb::kUp;
-  pending_[id] = Pending{request.name, up, request.wait, std::move(responder)};
+  pending_[id] =
+      Pending{request.name, up, request.wait, std::move(responder), {{"tunnel", request.name}}};
   if (up) {
     Tell(ipc::UpRequest{id, request.name});
   } else {
@@ -272,10 +281,24 @@ void Daemon::OnRequest(const control::Request& request, control::Responder respo
   }
 }
 
+void Daemon::ForgetClock(const control::Request& request, control::Responder responder) {
+  const Tunnel* tunnel = engine_->FindTunnel(request.name);
+  if (tunnel == nullptr) return responder.Fail(NotUp(request.name));
+  Peer* peer = Engine::FindPeer(*tunnel, request.peer);
+  if (peer == nullptr) {
+    return responder.Fail(absl::NotFoundError(
+        absl::StrCat("tunnel ", request.name, " has no peer ", request.peer,
+                     "; `cipectl show peers ", request.name, "` lists them")));
+  }
+  const uint64_t id = next_request_++;
+  pending_[id] = Pending{request.name, false, false, std::move(responder),
+                         {{"tunnel", request.name}, {"peer", peer->config.name}}};
+  Tell(ipc::FloorUpdate{id, tunnel->id(), peer->id(), engine_->ForgetClock(*peer)});
+}
+
 void Daemon::Show(const control::Request& request, control::Responder& responder) {
   if (!request.name.empty() && engine_->FindTunnel(request.name) == nullptr) {
-    return responder.Fail(absl::NotFoundError(absl::StrCat(
-        "tunnel ", request.name, " is not up; `cipectl up ", request.name, "` brings it up")));
+    return responder.Fail(NotUp(request.name));
   }
   TakeNetworkErrors();
   control::Snapshot snapshot = engine_->TakeSnapshot();

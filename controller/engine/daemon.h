@@ -46,6 +46,7 @@ class Daemon final : public World {
     bool up = false;
     bool wait = false;
     control::Responder responder;
+    control::Json result;          // when not up
   };
   struct CarrierInfo {
     std::string name;
@@ -74,6 +75,7 @@ class Daemon final : public World {
   absl::Status SetUp(ipc::Hello& hello);
   void OnRequest(const control::Request& request, control::Responder responder);
   void Show(const control::Request& request, control::Responder& responder);
+  void ForgetClock(const control::Request& request, control::Responder responder);
   void FinishUp(Pending& pending, uint32_t tunnel);
   void CheckWaiters(uint32_t tunnel, bool timed_out);
   std::string MissingPeers(const Tunnel& tunnel) const;

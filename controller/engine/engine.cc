@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -45,6 +46,18 @@ Tunnel* Engine::FindTunnel(absl::string_view name) {
 Peer* Engine::FindPeer(uint32_t tunnel, uint32_t peer) {
   const auto it = peers_.find(peer);
   return it == peers_.end() || it->second->tunnel->id() != tunnel ? nullptr : it->second;
+}
+
+Peer* Engine::FindPeer(const Tunnel& tunnel, absl::string_view name_or_key) {
+  const auto named = [&](const std::unique_ptr<Peer>& p) { return p->config.name == name_or_key; };
+  const auto it = std::find_if(tunnel.peers.begin(), tunnel.peers.end(), named);
+  if (it != tunnel.peers.end()) return it->get();
+  handshake::PublicKeyOctets key;
+  std::string octets;
+  if (!absl::Base64Unescape(name_or_key, &octets) || octets.size() != key.size()) return nullptr;
+  std::copy(octets.begin(), octets.end(), key.begin());
+  const auto known = tunnel.by_key.find(key);
+  return known == tunnel.by_key.end() ? nullptr : known->second;
 }
 
 Session* Engine::FindSession(const Peer& peer, uint32_t local_index) {

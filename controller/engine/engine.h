@@ -74,6 +74,12 @@ class Engine {
   // memory may have been written to disk or copied (docs/protocol.md, "Lifetimes").
   void WipeSessions();
 
+  // Null when the tunnel has no peer of this name or public key (base64).
+  static Peer* FindPeer(const Tunnel& tunnel, absl::string_view name_or_key);
+  // The next initiation of the peer is taken whatever its time stamp. Returns what the broker must
+  // keep for that to outlive this process.
+  ipc::Floor ForgetClock(Peer& peer);
+
   // What workers reported.
   void HandleEvents();
   // Runs timers; returns when to call again at the latest.

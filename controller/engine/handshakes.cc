@@ -121,8 +121,10 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
   if (!payload.ok()) return drops.Add(payload.reason());
   if (payload->timestamp <= peer->received) {
     const bool behind = payload->timestamp.Plus(protocol::kClockBehind) < peer->received;
+    peer->clock_behind |= behind;
     return drops.Add(behind ? cipe_drop_hs_clock_behind : cipe_drop_hs_replayed);
   }
+  peer->clock_behind = false;
   Respond(tunnel, *peer, path, *responder);
   // Also when there was no room for a session: the same initiation is never worked on twice.
   peer->received = payload->timestamp;
@@ -152,6 +154,14 @@ void Engine::Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,
   }
   InstallResponded(peer, *session);
   world_.Send(tunnel.id(), path, frame);
+}
+
+ipc::Floor Engine::ForgetClock(Peer& peer) {
+  peer.received = {};
+  peer.clock_behind = false;
+  Log(Severity::kNotice, peer.tunnel->config.name, ": the clock of peer ", peer.config.name,
+      " is forgotten");
+  return FloorOf(peer);
 }
 
 // ---- initiator ----
@@ -187,7 +197,6 @@ void Engine::StartHandshake(Peer& peer) {
   attempt.refused_other_suite = drops.Get(cipe_drop_hs_other_suite);
   attempt.refused_mac1 = drops.Get(cipe_drop_hs_bad_mac1);
   attempt.refused_unknown = drops.Get(cipe_drop_hs_unknown_peer);
-  attempt.refused_clock = peer.path.drops.Get(cipe_drop_hs_clock_behind);
   attempt.wrong_psk = peer.path.drops.Get(cipe_drop_hs_wrong_psk);
   peer.attempt = attempt;
   peer.trouble.clear();

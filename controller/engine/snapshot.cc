@@ -131,6 +131,12 @@ void AddDrops(control::Snapshot& out, const std::string& scope, const session::D
 
 std::string Engine::WhyNoSession(const Peer& peer) const {
   if (peer.current != nullptr) return "";
+  if (peer.clock_behind) {
+    return absl::StrCat("clock: its initiations are older than the last one accepted, so its clock ",
+                        "is behind now or was ahead then; if it is right now, `cipectl "
+                        "forget-clock ",
+                        peer.tunnel->config.name, " ", peer.config.name, "` lets it in");
+  }
   if (!peer.path.path.Get().remote.is_set()) {
     return peer.config.endpoint.has_value()
                ? absl::StrCat("the name of its endpoint, ", peer.config.endpoint->ToString(),
@@ -143,9 +149,6 @@ std::string Engine::WhyNoSession(const Peer& peer) const {
   const session::DropCounters& refused = peer.tunnel->path.drops;
   if (peer.path.drops.Get(cipe_drop_hs_wrong_psk) > attempt.wrong_psk) {
     return "wrong preshared key: its answer does not decrypt";
-  }
-  if (peer.path.drops.Get(cipe_drop_hs_clock_behind) > attempt.refused_clock) {
-    return "clock: its initiations are older than the last one accepted; its clock went back";
   }
   if (refused.Get(cipe_drop_hs_other_suite) > attempt.refused_other_suite) {
     return absl::StrCat("suite: somebody who knows our key asks with another suite than ",

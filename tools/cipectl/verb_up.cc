@@ -61,7 +61,7 @@ int Up(const Options& options) {
   if (!name.ok()) return Complain(name.status());
   const absl::StatusOr<control::Reply> reply = AskOrStart(
       options,
-      {.verb = control::Verb::kUp, .name = *name, .wait = !options.no_wait, .object = {}});
+      {.verb = control::Verb::kUp, .name = *name, .wait = !options.no_wait, .object = {}, .peer = {}});
   if (!reply.ok()) return Complain(reply.status());
   return Report(*reply, *name, options.json);
 }

@@ -5,6 +5,7 @@
 // Request:
 //   {"version": 1, "verb": "up",   "name": "site-a", "wait": true}
 //   {"version": 1, "verb": "down", "name": "site-a"}
+//   {"version": 1, "verb": "forget-clock", "name": "site-a", "peer": "site-b"}
 //   {"version": 1, "verb": "show", "object": "peers", "name": "site-a"}
 // `wait` (default true) delays the reply of `up` until the first handshake ended or was given up.
 // `object` and `name` narrow `show`; absent or null means all. A field the daemon does not know is
@@ -16,7 +17,8 @@
 //    "result": null}
 // `exit` is the exit code cipectl ends with. result of `up`:
 //   {"tunnel": "site-a", "state": "up" | "degraded", "reason": null | "text"}
-// result of `down`: {"tunnel": "site-a"}. result of `show`:
+// result of `down`: {"tunnel": "site-a"}; of `forget-clock`, which takes a peer's name or public key:
+// {"tunnel": "site-a", "peer": "site-b"}. result of `show`:
 //
 //   {"version": 1, "time": 1700000000,              unix seconds of the daemon
 //    "daemon":   {"version", "pid", "abi", "aead"},
@@ -61,6 +63,7 @@ inline constexpr char kRuntimeDirEnvironment[] = "CIPE_RUNTIME_DIR";
 inline constexpr size_t kMaxRequestSize = 64 * 1024;       // octets, NUL included
 inline constexpr size_t kMaxReplySize = 64 * 1024 * 1024;  // octets, NUL included
 inline constexpr size_t kMaxTunnelName = 15;               // IFNAMSIZ - 1
+inline constexpr size_t kMaxPeerName = 64;                 // octets; public keys have 44
 
 // Exit codes of cipectl, and "exit" of a reply.
 inline constexpr int kExitDone = 0;
@@ -72,6 +75,7 @@ inline constexpr int kExitDegraded = 4;
 inline constexpr char kVerbUp[] = "up";
 inline constexpr char kVerbDown[] = "down";
 inline constexpr char kVerbShow[] = "show";
+inline constexpr char kVerbForgetClock[] = "forget-clock";
 
 inline constexpr char kObjectTunnels[] = "tunnels";
 inline constexpr char kObjectPeers[] = "peers";
