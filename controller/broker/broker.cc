@@ -212,6 +212,7 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
     if (removals_.contains(tunnel->id())) {
       return absl::UnavailableError(absl::StrCat("tunnel ", name, " is just going down"));
     }
+    CIPE_RETURN_IF_ERROR(UpAlready(*tunnel));
     return tunnel->id();
   }
   CIPE_ASSIGN_OR_RETURN(config::Tunnel config, config::LoadTunnel(options_.config_dir, name));
@@ -233,6 +234,21 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
     if (!peer.endpoint.is_set()) ResolvePeer(id, peer.peer);
   }
   return id;
+}
+
+// Whoever says `up` wants what the file says now: that it is up is an answer only if it is that.
+absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
+  const std::string& name = tunnel.config().name;
+  const absl::StatusOr<config::Tunnel> now = config::LoadTunnel(options_.config_dir, name);
+  if (!now.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("tunnel ", name, " is up, with the configuration it was started with; its file "
+                     "cannot be used now: ", now.status().message()));
+  }
+  if (*now == tunnel.config()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("tunnel ", name, " is up with another configuration than ", now->path,
+                   " has now; `cipectl down ", name, "` first"));
 }
 
 absl::Status Broker::SetUpPeers(Tunnel* tunnel) {

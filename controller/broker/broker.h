@@ -86,6 +86,7 @@ class Broker {
 
   // Lifecycle of tunnels.
   absl::StatusOr<ipc::TunnelId> Up(const std::string& name);
+  absl::Status UpAlready(const Tunnel& tunnel) const;
   absl::Status SetUpPeers(Tunnel* tunnel);
   void FinishRemoval(ipc::TunnelId id);
   void WipeSessions(ipc::TunnelId id);
