@@ -63,6 +63,10 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
       socket_(std::move(socket)),
       monitor_(std::move(monitor)),
       state_(std::move(state)),
+      floor_writer_(std::make_unique<FloorWriter>(
+          loop, [state = state_](const std::string& tunnel, const Floors& floors) {
+            return state.SaveFloors(tunnel, floors);
+          })),
       listeners_(maps_),
       resolver_(std::make_unique<Resolver>(loop)) {
   SystemRng().Fill(seal_key_.UnsafeMutableBytes());
@@ -79,6 +83,7 @@ Broker::~Broker() {
   for (auto& [peer, timer] : resolving_) loop_.Cancel(timer);
   // First the engine: its descriptors would keep sockets and keys alive.
   supervisor_.reset();
+  floor_writer_.reset();
   maps_.session_keys().WipeAll().IgnoreError();
   tunnels_.clear();
 }
@@ -118,6 +123,7 @@ ipc::Hello Broker::MakeHello(bool takeover) {
 }
 
 void Broker::OnEngineDeath() {
+  ++engines_;
   next_hops_->ForgetAll();  // the next engine asks for what it needs
   // Who was going down is down now; the next engine must not see its sessions.
   while (!removals_.empty()) FinishRemoval(removals_.begin()->first);
@@ -180,13 +186,24 @@ void Broker::Handle(const ipc::FloorUpdate& m) {
     return Answer(m.request, absl::NotFoundError("no such tunnel or peer"));
   }
   tunnel->peers[index].floor = m.floor;
-  Floors floors;
-  for (size_t i = 0; i < tunnel->peers.size(); ++i) {
-    floors[PeerIdentity(tunnel->config().peers[i])] = tunnel->peers[i].floor;
+  FloorWriter::Done done;
+  if (m.request != 0) {
+    done = [this, request = m.request, id = m.tunnel, engine = engines_](absl::Status status) {
+      if (engine == engines_) Answer(request, status, id);
+    };
   }
-  const absl::Status status = state_.SaveFloors(tunnel->config().name, floors);
-  if (!status.ok()) Log(Severity::kError, status.message());
-  Answer(m.request, status, m.tunnel);
+  const absl::Status status =
+      floor_writer_->Update(tunnel->config().name, PeerIdentity(tunnel->config().peers[index]),
+                            m.floor, std::move(done));
+  if (!status.ok()) Answer(m.request, status, m.tunnel);
+}
+
+absl::StatusOr<Floors> Broker::LoadFloors(const std::string& tunnel) {
+  if (std::optional<Floors> floors = floor_writer_->Unwritten(tunnel)) return *std::move(floors);
+  CIPE_ASSIGN_OR_RETURN(Floors floors, state_.LoadFloors(tunnel));
+  // A peer that is not configured now keeps its floor for when it is again.
+  floor_writer_->Start(tunnel, floors);
+  return floors;
 }
 
 void Broker::Handle(const ipc::NextHopWanted& m) {
@@ -253,7 +270,7 @@ absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
 
 absl::Status Broker::SetUpPeers(Tunnel* tunnel) {
   const config::Tunnel& config = tunnel->config();
-  CIPE_ASSIGN_OR_RETURN(const Floors floors, state_.LoadFloors(config.name));
+  CIPE_ASSIGN_OR_RETURN(const Floors floors, LoadFloors(config.name));
   for (const config::Peer& peer : config.peers) {
     const std::string identity = PeerIdentity(peer);
     ipc::PeerSetup setup;

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
 #include "broker/carrier_table.h"
+#include "broker/floor_writer.h"
 #include "broker/listeners.h"
 #include "broker/next_hops.h"
 #include "broker/resolver.h"
@@ -86,6 +87,7 @@ class Broker {
 
   // Lifecycle of tunnels.
   absl::StatusOr<ipc::TunnelId> Up(const std::string& name);
+  absl::StatusOr<Floors> LoadFloors(const std::string& tunnel);
   absl::Status UpAlready(const Tunnel& tunnel) const;
   absl::Status SetUpPeers(Tunnel* tunnel);
   void FinishRemoval(ipc::TunnelId id);
@@ -110,6 +112,8 @@ class Broker {
   netlink::Socket socket_;
   netlink::Monitor monitor_;
   StateDir state_;
+  std::unique_ptr<FloorWriter> floor_writer_;
+  uint64_t engines_ = 0;   // how many died: answers to one must not reach the next
   Secret<32> seal_key_;
   std::array<uint8_t, 16> node_id_{};
   std::unique_ptr<CarrierTable> carriers_;

@@ -125,11 +125,12 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
     return drops.Add(behind ? cipe_drop_hs_clock_behind : cipe_drop_hs_replayed);
   }
   peer->clock_behind = false;
-  Respond(tunnel, *peer, path, *responder);
-  // Also when there was no room for a session: the same initiation is never worked on twice.
+  // Also when there will be no room for a session: the same initiation is never worked on twice. The
+  // broker has it before the response goes out, so that it is kept when this process dies now.
   peer->received = payload->timestamp;
   peer->last_accepted = now;
   world_.SaveFloor(tunnel.id(), peer->id(), FloorOf(*peer), false);
+  Respond(tunnel, *peer, path, *responder);
 }
 
 void Engine::Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,

@@ -135,7 +135,8 @@ struct TunnelRemoved {
   TunnelId tunnel = 0;
 };
 
-// The broker stores it in the state directory; `sent_reserved` is synced to disk before Reply.
+// The broker keeps it at once and writes it to the state directory: on disk before Reply when one is
+// wanted, within a second else.
 struct FloorUpdate {
   uint64_t request = 0;         // 0: no reply wanted
   TunnelId tunnel = 0;
