@@ -365,10 +365,12 @@ void Daemon::CheckWaiters(uint32_t id, bool timed_out) {
 }
 
 void Daemon::TakeNetworkErrors() {
-  for (const auto& status : engine_->TakeSnapshot().tunnels) {
-    for (const ports::UdpError& e : plane_->TakeErrors(status.id)) {
-      engine_->NetworkError(status.id, e.destination, e.error);
+  for (const uint32_t id : engine_->TunnelIds()) {
+    std::vector<Engine::NetworkError> errors;
+    for (const ports::UdpError& e : plane_->TakeErrors(id)) {
+      errors.push_back({e.destination, e.error});
     }
+    engine_->NetworkErrors(id, errors);
   }
 }
 

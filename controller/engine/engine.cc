@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -26,9 +27,7 @@ Engine::Engine(const EngineOptions& options, const Clock& clock, Rng& rng, World
       cookies_(rng, clock.Now()) {}
 
 Engine::~Engine() {
-  std::vector<uint32_t> ids;
-  for (const auto& [id, tunnel] : tunnels_) ids.push_back(id);
-  for (const uint32_t id : ids) RemoveTunnel(id);
+  for (const uint32_t id : TunnelIds()) RemoveTunnel(id);
 }
 
 Tunnel* Engine::FindTunnel(uint32_t tunnel) {
@@ -199,15 +198,24 @@ void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endp
   }
 }
 
-void Engine::NetworkError(uint32_t tunnel, const Endpoint& destination, int error) {
+void Engine::NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors) {
   Tunnel* t = FindTunnel(tunnel);
-  if (t == nullptr) return;
+  if (t == nullptr || errors.empty()) return;
+  std::map<Endpoint, int> latest;
+  for (const NetworkError& e : errors) latest[e.destination] = e.error;
   for (const auto& peer : t->peers) {
-    if (!(peer->path.path.Get().remote == destination)) continue;
-    peer->trouble = absl::StrCat("the network answered for ", destination.ToString(), ": ",
-                                 error == ECONNREFUSED ? "nobody listens on that port"
-                                                       : std::strerror(error));
+    const auto it = latest.find(peer->path.path.Get().remote);
+    if (it == latest.end()) continue;
+    peer->trouble = absl::StrCat("the network answered for ", it->first.ToString(), ": ",
+                                 it->second == ECONNREFUSED ? "nobody listens on that port"
+                                                            : std::strerror(it->second));
   }
+}
+
+std::vector<uint32_t> Engine::TunnelIds() const {
+  std::vector<uint32_t> ids;
+  for (const auto& [id, tunnel] : tunnels_) ids.push_back(id);
+  return ids;
 }
 
 void Engine::HandleEvents() {

@@ -67,8 +67,14 @@ class Engine {
 
   void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint);
   void FloorSaved(uint32_t tunnel, uint32_t peer);
-  // The network said (unauthenticated) that frames to `destination` do not arrive.
-  void NetworkError(uint32_t tunnel, const Endpoint& destination, int error);
+  // The network said (unauthenticated) that frames to these destinations do not arrive. One look at
+  // each peer, however many errors there are.
+  struct NetworkError {
+    Endpoint destination;
+    int error = 0;   // errno
+  };
+  void NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors);
+  std::vector<uint32_t> TunnelIds() const;
 
   // Every session is wiped and made anew where there is an endpoint: after a suspend, during which
   // memory may have been written to disk or copied (docs/protocol.md, "Lifetimes").
