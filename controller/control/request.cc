@@ -25,8 +25,8 @@ struct VerbRow {
   bool takes_peer;
 };
 constexpr VerbRow kVerbs[] = {
-    {Verb::kUp, kVerbUp, true, true, true, false, false, false},
-    {Verb::kDown, kVerbDown, true, true, false, false},
+    {Verb::kUp, kVerbUp, true, true, true, false, false},
+    {Verb::kDown, kVerbDown, true, true, false, false, false},
     {Verb::kShow, kVerbShow, false, false, false, true, false},
     {Verb::kForgetClock, kVerbForgetClock, true, true, false, false, true},
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -189,13 +190,17 @@ void Engine::RemoveTunnel(uint32_t id) {
 void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endpoint) {
   Peer* peer = FindPeer(tunnel, id);
   if (peer == nullptr) return;
-  peer->configured = endpoint;
-  // An authenticated path wins over a name's answer.
-  if (peer->current == nullptr) {
+  const Endpoint before = std::exchange(peer->configured, endpoint);
+  // The same answer is no news: whoever was given up waits for traffic.
+  if (before == endpoint) return;
+  // An authenticated path wins over a name's answer; tries take turns between the two.
+  if (peer->current != nullptr) return;
+  const Endpoint remote = peer->path.path.Get().remote;
+  if (!remote.is_set() || remote == before) {
     peer->path.path.Set({endpoint, {}});
     SavePeer(*peer);
-    if (!peer->attempt.has_value()) StartHandshake(*peer);
   }
+  StartHandshake(*peer);
 }
 
 void Engine::NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors) {
@@ -204,7 +209,8 @@ void Engine::NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> error
   std::map<Endpoint, int> latest;
   for (const NetworkError& e : errors) latest[e.destination] = e.error;
   for (const auto& peer : t->peers) {
-    const auto it = latest.find(peer->path.path.Get().remote);
+    auto it = latest.find(peer->path.path.Get().remote);
+    if (it == latest.end()) it = latest.find(peer->configured);
     if (it == latest.end()) continue;
     peer->trouble = absl::StrCat("the network answered for ", it->first.ToString(), ": ",
                                  it->second == ECONNREFUSED ? "nobody listens on that port"

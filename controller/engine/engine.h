@@ -109,6 +109,7 @@ class Engine {
   void CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame);
   Peer* PeerOfAttempt(Tunnel& tunnel, uint32_t index);
   void SendInitiation(Peer& peer);
+  static session::Path PathOfNextTry(const Peer& peer);
   void DropInitiator(Peer& peer);
   void AbandonAttempt(Peer& peer);
   protocol::Parameters OwnParameters(const Tunnel& tunnel) const;

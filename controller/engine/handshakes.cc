@@ -204,6 +204,15 @@ void Engine::StartHandshake(Peer& peer) {
   SendInitiation(peer);
 }
 
+// A learned endpoint that is silent may be stale, and so may a configured one: they take turns, the
+// learned one first. Every other try also leaves our own address to the kernel, in case it is gone.
+// Data goes where it went until somebody answers.
+session::Path Engine::PathOfNextTry(const Peer& peer) {
+  const session::Path learned = peer.path.path.Get();
+  if (peer.attempt->initiations % 2 == 0 && learned.remote.is_set()) return learned;
+  return {peer.configured.is_set() ? peer.configured : learned.remote, {}};
+}
+
 void Engine::SendInitiation(Peer& peer) {
   Attempt& attempt = *peer.attempt;
   const Instant now = clock_.Now();
@@ -242,9 +251,10 @@ void Engine::SendInitiation(Peer& peer) {
   peer.last_sent = stamp;
   peer.initiator = *std::move(initiator);
   initiating_[options.sender_index] = &peer;
+  const session::Path path = PathOfNextTry(peer);
   ++attempt.initiations;
   attempt.retry_at = now + protocol::kHandshakeRetry + Jitter(rng_);
-  world_.Send(peer.tunnel->id(), peer.path.path.Get(), peer.initiator->frame());
+  world_.Send(peer.tunnel->id(), path, peer.initiator->frame());
 }
 
 void Engine::FloorSaved(uint32_t tunnel, uint32_t id) {

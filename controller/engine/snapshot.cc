@@ -161,7 +161,10 @@ std::string Engine::WhyNoSession(const Peer& peer) const {
     return "wrong key: initiations come that were made for another public or shared key than ours";
   }
   if (!peer.trouble.empty()) return peer.trouble;
-  return absl::StrCat("no answer from ", peer.path.path.Get().remote.ToString(), " to ",
+  const Endpoint remote = peer.path.path.Get().remote;
+  const bool two = peer.configured.is_set() && !(peer.configured == remote);
+  return absl::StrCat("no answer from ", remote.ToString(),
+                      two ? absl::StrCat(" or ", peer.configured.ToString()) : "", " to ",
                       attempt.initiations,
                       attempt.initiations == 1 ? " initiation" : " initiations",
                       ": it is down, the path is blocked, or its keys, suite or clock differ");
