@@ -1,6 +1,7 @@
 // Both sides of a handshake, from frame to installed session. Every refusal is counted; nothing an
 // initiation says takes effect before the first authenticated data frame under its keys.
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -305,8 +306,9 @@ void Engine::CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame) {
   const Instant now = clock_.Now();
   const auto taken = peer->initiator->ConsumeCookieReply(frame, now, peer->cookie);
   if (!taken.ok()) return peer->path.drops.Add(taken.reason());
-  // The responder is busy but there: ask again soon, with the cookie.
-  if (peer->attempt.has_value()) {
+  // The responder is busy but there: ask again soon, with the cookie. Once per attempt, so that who
+  // forges cookie replies gains one frame.
+  if (peer->attempt.has_value() && !std::exchange(peer->attempt->cookie_hurried, true)) {
     peer->attempt->retry_at = std::min(peer->attempt->retry_at, now + Jitter(rng_));
   }
 }
