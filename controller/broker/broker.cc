@@ -64,7 +64,8 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
       monitor_(std::move(monitor)),
       state_(std::move(state)),
       floor_writer_(std::make_unique<FloorWriter>(
-          loop, [state = state_](const std::string& tunnel, const Floors& floors) {
+          loop,
+          [state = state_](const std::string& tunnel, const Floors& floors) {
             return state.SaveFloors(tunnel, floors);
           })),
       listeners_(maps_),
@@ -192,9 +193,8 @@ void Broker::Handle(const ipc::FloorUpdate& m) {
       if (engine == engines_) Answer(request, status, id);
     };
   }
-  const absl::Status status =
-      floor_writer_->Update(tunnel->config().name, PeerIdentity(tunnel->config().peers[index]),
-                            m.floor, std::move(done));
+  const absl::Status status = floor_writer_->Update(
+      tunnel->config().name, PeerIdentity(tunnel->config().peers[index]), m.floor, std::move(done));
   if (!status.ok()) Answer(m.request, status, m.tunnel);
 }
 
@@ -259,8 +259,10 @@ absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
   const absl::StatusOr<config::Tunnel> now = config::LoadTunnel(options_.config_dir, name);
   if (!now.ok()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("tunnel ", name, " is up, with the configuration it was started with; its file "
-                     "cannot be used now: ", now.status().message()));
+        absl::StrCat("tunnel ", name,
+                     " is up, with the configuration it was started with; its file "
+                     "cannot be used now: ",
+                     now.status().message()));
   }
   if (*now == tunnel.config()) return absl::OkStatus();
   return absl::FailedPreconditionError(

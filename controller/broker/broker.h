@@ -113,7 +113,7 @@ class Broker {
   netlink::Monitor monitor_;
   StateDir state_;
   std::unique_ptr<FloorWriter> floor_writer_;
-  uint64_t engines_ = 0;   // how many died: answers to one must not reach the next
+  uint64_t engines_ = 0;  // how many died: answers to one must not reach the next
   Secret<32> seal_key_;
   std::array<uint8_t, 16> node_id_{};
   std::unique_ptr<CarrierTable> carriers_;

@@ -1,9 +1,10 @@
 // Time stamp floors on their way to the disk, in a thread of its own: fsync(2) may take long, and
 // the loop must not wait for it however many peers shake hands at once.
 //
-// Updates of a tunnel are gathered and its file is written once for all of them, the latest value of
-// each peer. One that somebody waits for goes to the disk as soon as the write before it has ended;
-// others within a second. What is kept is bounded: one floor per peer, one question per update.
+// Updates of a tunnel are gathered and its file is written once for all of them, the latest value
+// of each peer. One that somebody waits for goes to the disk as soon as the write before it has
+// ended; others within a second. What is kept is bounded: one floor and at most four
+// questions per peer.
 #pragma once
 
 #include <chrono>
@@ -48,13 +49,13 @@ class FloorWriter {
                       Done done);
 
  private:
-  using SteadyTime = std::chrono::steady_clock::time_point;   // the thread sleeps by it
+  using SteadyTime = std::chrono::steady_clock::time_point;  // the thread sleeps by it
   struct Entry {
     Floors floors;
     std::vector<Done> waiting;
-    bool changed = false;   // since the last write began
-    bool written = true;    // the file holds `floors`
-    SteadyTime due{};       // of the next write, when changed
+    bool changed = false;  // since the last write began
+    bool written = true;   // the file holds `floors`
+    SteadyTime due{};      // of the next write, when changed
   };
   void Work();
   void Write(std::unique_lock<std::mutex>& lock, const std::string& tunnel, Entry& entry);
@@ -63,10 +64,10 @@ class FloorWriter {
   const Save save_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::map<std::string, Entry> entries_;   // guarded, as is ending_; entries are never erased
+  std::map<std::string, Entry> entries_;  // guarded, as is ending_; entries are never erased
   bool ending_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);   // the loop's thread only
-  const std::weak_ptr<bool> watch_ = alive_;                     // of alive_, for the other thread
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // the loop's thread only
+  const std::weak_ptr<bool> watch_ = alive_;                    // of alive_, for the other thread
   std::thread thread_;
 };
 

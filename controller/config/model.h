@@ -64,8 +64,9 @@ struct Tunnel {
   friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };
 
-// What the netdev's MTU is never lowered below, whatever a peer says: 1280 octets (RFC 8200, section
-// 5) when IPv6 runs inside, since the kernel takes IPv6 off a netdev with less; else 576 (RFC 791).
+// What the netdev's MTU is never lowered below, whatever a peer says: 1280 octets (RFC 8200,
+// section 5) when IPv6 runs inside, since the kernel takes IPv6 off a netdev with less; else 576
+// (RFC 791).
 uint32_t LeastMtu(const Tunnel& tunnel);
 
 }  // namespace cipe::config

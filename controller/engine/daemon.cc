@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -286,12 +287,15 @@ void Daemon::ForgetClock(const control::Request& request, control::Responder res
   if (tunnel == nullptr) return responder.Fail(NotUp(request.name));
   Peer* peer = Engine::FindPeer(*tunnel, request.peer);
   if (peer == nullptr) {
-    return responder.Fail(absl::NotFoundError(
-        absl::StrCat("tunnel ", request.name, " has no peer ", request.peer,
-                     "; `cipectl show peers ", request.name, "` lists them")));
+    return responder.Fail(
+        absl::NotFoundError(absl::StrCat("tunnel ", request.name, " has no peer ", request.peer,
+                                         "; `cipectl show peers ", request.name, "` lists them")));
   }
   const uint64_t id = next_request_++;
-  pending_[id] = Pending{request.name, false, false, std::move(responder),
+  pending_[id] = Pending{request.name,
+                         false,
+                         false,
+                         std::move(responder),
                          {{"tunnel", request.name}, {"peer", peer->config.name}}};
   Tell(ipc::FloorUpdate{id, tunnel->id(), peer->id(), engine_->ForgetClock(*peer)});
 }
@@ -325,10 +329,21 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
   responder.Ok(control::ToJson(snapshot, {request.object, request.name}));
 }
 
+// `up` waits for these: who has no endpoint here starts whenever he likes.
+bool Daemon::Missing(const Peer& peer) {
+  return peer.config.endpoint.has_value() && peer.current == nullptr;
+}
+
+// Asked for each peer that connects; naming them is for the end.
+bool Daemon::AnyMissing(const Tunnel& tunnel) {
+  return std::any_of(tunnel.peers.begin(), tunnel.peers.end(),
+                     [](const std::unique_ptr<Peer>& peer) { return Missing(*peer); });
+}
+
 std::string Daemon::MissingPeers(const Tunnel& tunnel) const {
   std::vector<std::string> missing;
   for (const auto& peer : tunnel.peers) {
-    if (!peer->config.endpoint.has_value() || peer->current != nullptr) continue;
+    if (!Missing(*peer)) continue;
     missing.push_back(absl::StrCat("peer ", peer->config.name, ": ", engine_->WhyNoSession(*peer)));
   }
   return absl::StrJoin(missing, "; ");
@@ -356,8 +371,9 @@ void Daemon::CheckWaiters(uint32_t id, bool timed_out) {
   if (timed_out) TakeNetworkErrors();
   std::erase_if(waiters_, [&](const std::unique_ptr<Waiter>& waiter) {
     if (waiter->tunnel != id) return false;
-    const std::string missing = tunnel == nullptr ? "it went down meanwhile" : MissingPeers(*tunnel);
-    if (!missing.empty() && !timed_out) return false;
+    if (!timed_out && tunnel != nullptr && AnyMissing(*tunnel)) return false;
+    const std::string missing =
+        tunnel == nullptr ? "it went down meanwhile" : MissingPeers(*tunnel);
     loop_->Cancel(waiter->timer);
     waiter->responder.Send(control::UpReply(waiter->name, missing));
     return true;

@@ -46,7 +46,7 @@ class Daemon final : public World {
     bool up = false;
     bool wait = false;
     control::Responder responder;
-    control::Json result;          // when not up
+    control::Json result;  // when not up
   };
   struct CarrierInfo {
     std::string name;
@@ -78,6 +78,8 @@ class Daemon final : public World {
   void ForgetClock(const control::Request& request, control::Responder responder);
   void FinishUp(Pending& pending, uint32_t tunnel);
   void CheckWaiters(uint32_t tunnel, bool timed_out);
+  static bool Missing(const Peer& peer);
+  static bool AnyMissing(const Tunnel& tunnel);
   std::string MissingPeers(const Tunnel& tunnel) const;
   void Tick();
   void CheckSuspend();

@@ -212,9 +212,9 @@ void Engine::NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> error
     auto it = latest.find(peer->path.path.Get().remote);
     if (it == latest.end()) it = latest.find(peer->configured);
     if (it == latest.end()) continue;
-    peer->trouble = absl::StrCat("the network answered for ", it->first.ToString(), ": ",
-                                 it->second == ECONNREFUSED ? "nobody listens on that port"
-                                                            : std::strerror(it->second));
+    peer->trouble = absl::StrCat(
+        "the network answered for ", it->first.ToString(), ": ",
+        it->second == ECONNREFUSED ? "nobody listens on that port" : std::strerror(it->second));
   }
 }
 

@@ -71,7 +71,7 @@ class Engine {
   // each peer, however many errors there are.
   struct NetworkError {
     Endpoint destination;
-    int error = 0;   // errno
+    int error = 0;  // errno
   };
   void NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors);
   std::vector<uint32_t> TunnelIds() const;

@@ -126,8 +126,8 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
     return drops.Add(behind ? cipe_drop_hs_clock_behind : cipe_drop_hs_replayed);
   }
   peer->clock_behind = false;
-  // Also when there will be no room for a session: the same initiation is never worked on twice. The
-  // broker has it before the response goes out, so that it is kept when this process dies now.
+  // Also when there will be no room for a session: the same initiation is never worked on twice.
+  // The broker has it before the response goes out, so that it is kept when this process dies now.
   peer->received = payload->timestamp;
   peer->last_accepted = now;
   world_.SaveFloor(tunnel.id(), peer->id(), FloorOf(*peer), false);

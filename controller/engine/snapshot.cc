@@ -132,10 +132,11 @@ void AddDrops(control::Snapshot& out, const std::string& scope, const session::D
 std::string Engine::WhyNoSession(const Peer& peer) const {
   if (peer.current != nullptr) return "";
   if (peer.clock_behind) {
-    return absl::StrCat("clock: its initiations are older than the last one accepted, so its clock ",
-                        "is behind now or was ahead then; if it is right now, `cipectl "
-                        "forget-clock ",
-                        peer.tunnel->config.name, " ", peer.config.name, "` lets it in");
+    return absl::StrCat(
+        "clock: its initiations are older than the last one accepted, so its clock ",
+        "is behind now or was ahead then; if it is right now, `cipectl "
+        "forget-clock ",
+        peer.tunnel->config.name, " ", peer.config.name, "` lets it in");
   }
   if (!peer.path.path.Get().remote.is_set()) {
     return peer.config.endpoint.has_value()

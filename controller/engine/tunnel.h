@@ -16,9 +16,9 @@ namespace cipe::engine {
 
 struct Tunnel {
   config::Tunnel config;
-  uint32_t mtu = 0;                // what this end takes, octets; announced to peers
-  uint32_t least_mtu = 0;          // the netdev's is never lowered below
-  uint32_t smallest_mtu = session::PeerPath::kAnyMtu;   // announced by a peer
+  uint32_t mtu = 0;        // what this end takes, octets; announced to peers
+  uint32_t least_mtu = 0;  // the netdev's is never lowered below
+  uint32_t smallest_mtu = session::PeerPath::kAnyMtu;  // announced by a peer
   uint16_t listen_port = 0;
   int rung = 3;
   bool afxdp_tx = false;

@@ -135,8 +135,8 @@ struct TunnelRemoved {
   TunnelId tunnel = 0;
 };
 
-// The broker keeps it at once and writes it to the state directory: on disk before Reply when one is
-// wanted, within a second else.
+// The broker keeps it at once and writes it to the state directory: on disk before Reply when one
+// is wanted, within a second else.
 struct FloorUpdate {
   uint64_t request = 0;         // 0: no reply wanted
   TunnelId tunnel = 0;
@@ -163,7 +163,6 @@ struct SmallestMtu {
 
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted,
-                             SmallestMtu>;
+                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu>;
 
 }  // namespace cipe::ipc

@@ -68,8 +68,8 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   Disk disk;
   MemoryStore store;
   bool disk_works = true;
-  int resolve_again = 0;       // how often the broker was asked
-  uint32_t smallest_mtu = 0;   // as the broker was told last
+  int resolve_again = 0;      // how often the broker was asked
+  uint32_t smallest_mtu = 0;  // as the broker was told last
 
   // World
   void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;

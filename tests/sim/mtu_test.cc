@@ -15,9 +15,7 @@ using namespace std::chrono_literals;
 using session::PeerPath;
 
 // An inner packet of `size` octets from a to b.
-std::vector<uint8_t> OfSize(size_t size) {
-  return MakeInner("10.9.0.1", "10.9.0.2", 1, size - 28);
-}
+std::vector<uint8_t> OfSize(size_t size) { return MakeInner("10.9.0.1", "10.9.0.2", 1, size - 28); }
 
 // What `from` would send to say that its MTU has changed.
 Datagram Announcement(Host& from, const Datagram& like, uint16_t mtu) {

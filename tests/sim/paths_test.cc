@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 #include "protocol/constants.h"
 #include "tests/sim/scenario.h"
 
@@ -72,7 +74,7 @@ TEST(Paths, LearnedEndpointIsStillTriedAfterTheSessionDied) {
   ConnectAndRoam(net);
   net.Run(200s);
   ASSERT_FALSE(net.a->connected());
-  net.AToB(7);   // b is still away
+  net.AToB(7);  // b is still away
   net.Run(1s);
   EXPECT_TRUE(net.a->connected());
   EXPECT_EQ(net.a->peer().path.path.Get().remote, Away());
@@ -119,6 +121,24 @@ TEST(Paths, FirstCookieReplyHurriesOneRetryAndNoMore) {
   Pair quick({.b_knows_a = false, .load_limit = 0});
   quick.Run(400ms);
   EXPECT_TRUE(quick.a->connected()) << "a busy responder costs no more than the jitter";
+}
+
+TEST(Paths, WhatTheNetworkSaysIsShownForThePeerItIsAbout) {
+  Pair net({.b_knows_a = false});
+  net.network.filter = [](const Datagram&) { return false; };
+  net.Run(1s);
+  engine::Engine& engine = net.a->engine();
+  EXPECT_THAT(engine.TunnelIds(), testing::ElementsAre(kTunnel));
+  std::vector<engine::Engine::NetworkError> errors = {{Away(), EHOSTUNREACH}};
+  engine.NetworkErrors(kTunnel, errors);
+  EXPECT_THAT(engine.WhyNoSession(net.a->peer()), testing::HasSubstr("no answer from"));
+  errors.push_back({Home(), EHOSTUNREACH});
+  errors.push_back({Home(), ECONNREFUSED});
+  engine.NetworkErrors(kTunnel + 1, errors);
+  EXPECT_THAT(engine.WhyNoSession(net.a->peer()), testing::HasSubstr("no answer from"));
+  engine.NetworkErrors(kTunnel, errors);
+  EXPECT_THAT(engine.WhyNoSession(net.a->peer()),
+              testing::HasSubstr("192.0.2.2:6789: nobody listens on that port"));
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ struct PairOptions {
   int load_limit = 200;
   uint64_t seed = 1;
   uint32_t mtu_a = 1420, mtu_b = 1420;
-  std::optional<std::array<uint8_t, 32>> psk_a, psk_b;
+  std::optional<std::array<uint8_t, 32>> psk_a{}, psk_b{};
 };
 
 // Hosts a (10.9.0.1) and b (10.9.0.2), each with the other as its only peer.

@@ -255,13 +255,28 @@ TEST(Tunnel, WipedSessionsAreMadeAnew) {
   EXPECT_EQ(net.a->delivered.size(), 1u);
 }
 
+TEST(Tunnel, TimeStampIsKeptBeforeTheResponseGoesOut) {
+  Pair net({.b_knows_a = false});
+  ipc::Floor last;
+  int responses = 0;
+  net.network.filter = [&](const Datagram& d) {
+    if (d.octets[0] != protocol::kTypeResponse) return true;
+    ++responses;
+    EXPECT_GT(net.b->disk.floors[0].received, last.received) << "response " << responses;
+    last = net.b->disk.floors[0];
+    return false;
+  };
+  net.Run(30s);
+  EXPECT_GE(responses, 5);
+}
+
 TEST(Tunnel, PeerWhoseClockWasAheadComesBackWhenItIsForgotten) {
   Pair net({.b_knows_a = false});
   net.clock.JumpWall(std::chrono::hours(87600));
   net.Run(1s);
   ASSERT_TRUE(net.b->connected());
   net.clock.JumpWall(-std::chrono::hours(87600));
-  net.a->disk.floors[0].sent_reserved = {};   // it starts anew with the right time
+  net.a->disk.floors[0].sent_reserved = {};  // it starts anew with the right time
   net.a->RestartDaemon();
   net.b->RestartDaemon();
   net.Run(20s);
@@ -271,8 +286,8 @@ TEST(Tunnel, PeerWhoseClockWasAheadComesBackWhenItIsForgotten) {
               testing::HasSubstr("cipectl forget-clock b a"));
   engine::Tunnel& tunnel = net.b->tunnel();
   EXPECT_EQ(engine::Engine::FindPeer(tunnel, "nobody"), nullptr);
-  const std::string key = absl::Base64Escape(std::string(
-      net.b->peer().config.public_key.begin(), net.b->peer().config.public_key.end()));
+  const std::string key = absl::Base64Escape(
+      std::string(net.b->peer().config.public_key.begin(), net.b->peer().config.public_key.end()));
   EXPECT_EQ(engine::Engine::FindPeer(tunnel, key), &net.b->peer());
   ASSERT_EQ(engine::Engine::FindPeer(tunnel, "a"), &net.b->peer());
   const ipc::Floor kept = net.b->engine().ForgetClock(net.b->peer());

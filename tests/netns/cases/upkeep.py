@@ -86,6 +86,7 @@ def forget_clock(lab):
         site.down(TUNNEL)
     # As if site-a's clock had been wrong: its floor in site-b's state directory.
     state = pair.b.directory / "state" / f"{TUNNEL}.floors"
+    labs.wait_for("the floor to be on disk", state.exists)  # lazily, within a second
     far = "400000008000000000000000"  # TAI64N, in the year 2038
     identity, sent, _ = state.read_text().splitlines()[0].split(" ")
     line = f"{identity} {sent} {far}\n"

@@ -55,9 +55,8 @@ class Disk {
 class FloorWriterTest : public testing::Test {
  protected:
   void Make() {
-    writer = std::make_unique<FloorWriter>(*loop, [this](const std::string& t, const Floors& f) {
-      return disk.Save(t, f);
-    });
+    writer = std::make_unique<FloorWriter>(
+        *loop, [this](const std::string& t, const Floors& f) { return disk.Save(t, f); });
   }
   // Runs the loop until `n` answers came.
   void AwaitAnswers(size_t n) {
