@@ -26,6 +26,7 @@ struct EndpointSpec {
   std::string host;
   uint16_t port = 0;
   std::string ToString() const;  // brackets around IPv6 are back
+  friend bool operator==(const EndpointSpec&, const EndpointSpec&) = default;
 };
 
 enum class Auth { kPublicKey, kSharedKey };
@@ -39,6 +40,7 @@ struct Peer {
   std::optional<EndpointSpec> endpoint;
   std::vector<IpPrefix> allowed_ips;  // masked, no duplicates
   int persistent_keepalive_s = 0;     // 0 = off
+  friend bool operator==(const Peer&, const Peer&) = default;
 };
 
 struct Tunnel {
@@ -58,6 +60,13 @@ struct Tunnel {
   int rekey_s = 120;                      // 15..120
   std::optional<Secret<32>> private_key;  // absent only when every peer has a shared key
   std::vector<Peer> peers;
+  // Everything, secrets included (in constant time); the order of peers and prefixes counts.
+  friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };
+
+// What the netdev's MTU is never lowered below, whatever a peer says: 1280 octets (RFC 8200,
+// section 5) when IPv6 runs inside, since the kernel takes IPv6 off a netdev with less; else 576
+// (RFC 791).
+uint32_t LeastMtu(const Tunnel& tunnel);
 
 }  // namespace cipe::config

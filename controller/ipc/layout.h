@@ -269,4 +269,10 @@ void Fields(Ar& ar, ResolveWanted& m) {
   ar.Number(m.peer);
 }
 
+template <typename Ar>
+void Fields(Ar& ar, SmallestMtu& m) {
+  ar.Number(m.tunnel);
+  ar.Number(m.mtu);
+}
+
 }  // namespace cipe::ipc::layout

@@ -135,7 +135,8 @@ struct TunnelRemoved {
   TunnelId tunnel = 0;
 };
 
-// The broker stores it in the state directory; `sent_reserved` is synced to disk before Reply.
+// The broker keeps it at once and writes it to the state directory: on disk before Reply when one
+// is wanted, within a second else.
 struct FloorUpdate {
   uint64_t request = 0;         // 0: no reply wanted
   TunnelId tunnel = 0;
@@ -154,8 +155,14 @@ struct ResolveWanted {
   PeerId peer = 0;
 };
 
+// The smallest MTU that a peer of the tunnel announced, octets, whenever that changes.
+struct SmallestMtu {
+  TunnelId tunnel = 0;
+  uint32_t mtu = 0;
+};
+
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted>;
+                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu>;
 
 }  // namespace cipe::ipc

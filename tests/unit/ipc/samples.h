@@ -133,6 +133,7 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(FloorUpdate{3, 5, 11, SampleFloor(7)});
   all.push_back(NextHopWanted{5, SampleEndpoint()});
   all.push_back(ResolveWanted{5, 11});
+  all.push_back(SmallestMtu{5, 1300});
   return all;
 }
 
