@@ -212,7 +212,7 @@ def vm_tier():
     return tally
 
 
-def tiers(fast):
+def tiers(fast, fuzz_seconds):
     """Name -> function, cheapest first."""
     checked = ["unit", "sim"]
     # ThreadSanitizer of g++ 12 cannot map its shadow where the kernel randomises widely.
@@ -228,7 +228,7 @@ def tiers(fast):
             "UBSAN_OPTIONS": "print_stacktrace=1"}),
         "tsan": lambda: ctest_tier("tsan", "tsan", checked, prefix=fixed, only_tests=True, env={
             "TSAN_OPTIONS": "halt_on_error=1 second_deadlock_stack=1"}),
-        "fuzz": lambda: fuzz_tier(10 if fast else 60),
+        "fuzz": lambda: fuzz_tier(fuzz_seconds or (10 if fast else 60)),
     }
     if any((ROOT / "tests/interop").glob("*_test.py")):
         table["interop"] = lambda: ctest_tier("interop", "release", ["interop"])
@@ -245,9 +245,10 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/check")
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--only", action="append", metavar="TIER")
+    parser.add_argument("--fuzz-seconds", type=int, metavar="N")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, terminated)
-    table = tiers(options.fast)
+    table = tiers(options.fast, options.fuzz_seconds)
     unknown = set(options.only or ()) - set(table)
     if unknown:
         parser.error(f"no tier {', '.join(sorted(unknown))} here; there are: {' '.join(table)}")
