@@ -39,9 +39,10 @@ def skips_count_as_failures():
     return os.environ.get("CI") == "true" and os.geteuid() == 0
 
 
-def last_line(text):
+def skip_reason(text):
+    """The last line of what a skipped case or program said, without "skipped, because"."""
     lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return lines[-1].removeprefix("skipped, because ") if lines else ""
 
 
 def add_xml(tally, path):
@@ -54,7 +55,7 @@ def add_xml(tally, path):
             failures += 1
             tally.add("failed", name)
         elif skip is not None or case.get("result") in ("skipped", "suppressed"):
-            tally.add("skipped", name, last_line(skip.get("message") if skip is not None else ""))
+            tally.add("skipped", name, skip_reason(skip.get("message") if skip is not None else ""))
         elif case.get("status") == "notrun":
             continue  # disabled by its name or by a filter
         else:
@@ -133,7 +134,7 @@ def add_ctest(tally, test, xml):
     elif status == "run":
         tally.add("passed")
     elif status == "notrun" and skip is not None and "SKIP_RETURN_CODE" in skip.get("message", ""):
-        tally.add("skipped", name, last_line(test.findtext("system-out")))
+        tally.add("skipped", name, skip_reason(test.findtext("system-out")))
     else:
         tally.add("failed", name, skip.get("message", "") if skip is not None else "")
 
