@@ -283,12 +283,9 @@ void Engine::CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame) {
   Peer* peer = PeerOfAttempt(tunnel, view->receiver_index);
   if (peer == nullptr) return tunnel.path.drops.Add(cipe_drop_hs_unknown_index);
   const Instant now = clock_.Now();
+  // For the next retry. Asking again at once would let who forges cookie replies make us send.
   const auto taken = peer->initiator->ConsumeCookieReply(frame, now, peer->cookie);
-  if (!taken.ok()) return peer->path.drops.Add(taken.reason());
-  // The responder is busy but there: ask again soon, with the cookie.
-  if (peer->attempt.has_value()) {
-    peer->attempt->retry_at = std::min(peer->attempt->retry_at, now + Jitter(rng_));
-  }
+  if (!taken.ok()) peer->path.drops.Add(taken.reason());
 }
 
 }  // namespace cipe::engine
