@@ -120,6 +120,7 @@ class SessionTest(Case):
             self.assertEqual(other.of_type(peer.DATA), [])
             other.initiator = attempt
             other.take_response(other.of_type(peer.RESPONSE)[0][0])  # sends a keepalive
+            other.wait("an answer at the other port", lambda: take_ping(other, wait=0.5) == 0)
             self.kernel_ping(world, other, 4)
 
     def test_roaming_and_no_way_back_by_replay(self):
@@ -129,7 +130,7 @@ class SessionTest(Case):
             live.connect()
             old = live.send(live_peer.icmp_echo(INNER[4][1], INNER[4][0], False))
             first, live.socket = live.socket, world.open_socket(PORT + 7)
-            self.assertEqual(take_ping(live), 0)
+            live.wait("an answer at the new port", lambda: take_ping(live, wait=0.5) == 0)
             first.sendto(old, live.remote)
             world.wait_drop("rx_replayed")
             self.kernel_ping(world, live, 4)
@@ -269,7 +270,7 @@ class ControlTest(Case):
             live = self.connected(world)
             self.assertEqual(take_ping(live), 0)
             live.control(live_peer.CONTROL_CLOSE)
-            self.assertIsNone(take_ping(live, wait=1))
+            live.wait("silence", lambda: take_ping(live, wait=0.5) is None)
             world.wait_drop("xdp_unknown_session", "rx_unknown_session")
             live.connect()
             self.assertEqual(take_ping(live), 0)
