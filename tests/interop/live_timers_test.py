@@ -83,11 +83,11 @@ class CookieTest(Together):
             world.up(endpoint=True)
             live.wait("an initiation", lambda: live.responses)
             self.assertEqual(live.responses[0][0], peer.COOKIE_REPLY)
-            # Not at once: a forger must not be able to make it send.
-            self.assertEqual(live.listen(4), [])
             live.wait("a session by cookie", lambda: live.current, 4)
             (first, _, first_time), (second, _, second_time) = live.of_type(peer.INITIATION)
-            self.assertAlmostEqual(second_time - first_time, 5.17, delta=0.3)
+            # The first cookie reply of an attempt hurries the retry: at most 333 ms and a timer's half
+            # second, not the 5 s of the others.
+            self.assertLess(second_time - first_time, 2)
             self.assertFalse(any(first[-16:]))
             self.assertTrue(any(second[-16:]))
             start = 8 + len(world.identity.key_id)  # of the ephemeral key
