@@ -237,7 +237,8 @@ void Engine::HandleEvents() {
     switch (event.type) {
       case EventType::kHandshakeWanted:
         // A packet may have come while the peer's session was being confirmed: there is one now.
-        if (peer->current != nullptr && session != peer->current) {
+        if (peer->current != nullptr && session != peer->current &&
+            !peer->current->Expired(clock_.Now())) {
           peer->path.handshake_wanted = false;
           world_.SendStaged(peer->tunnel->id());
           break;

@@ -121,7 +121,7 @@ class Engine {
   void InstallInitiated(Peer& peer, session::Session& session, const session::Path& path);
   void InstallResponded(Peer& peer, session::Session& session);
   void Confirm(Peer& peer, session::Session& session, const session::Path& path);
-  void MakeCurrent(Peer& peer, session::Session* session);
+  void MakeCurrent(Peer& peer, session::Session* session, const session::Path& path);
   void SetSlot(session::Session* session, session::Slot slot);
   void Retire(session::Session* session);
   void RetireAll(Peer& peer);

@@ -117,7 +117,7 @@ void Engine::WipeSessions() {
 }
 
 // `session` is in none of the peer's slots, or in `next`.
-void Engine::MakeCurrent(Peer& peer, Session* session) {
+void Engine::MakeCurrent(Peer& peer, Session* session, const session::Path& path) {
   if (peer.next == session) peer.next = nullptr;
   // Both sides started at once: we answered the peer's initiation before our own was answered. The
   // greater ephemeral wins on both ends, the other can still receive. An initiation that came after
@@ -138,10 +138,12 @@ void Engine::MakeCurrent(Peer& peer, Session* session) {
   peer.previous = loser;
   peer.current = winner;
   SetSlot(winner, Slot::kCurrent);
+  // Before the session is published: a worker that sees it must know where to send.
+  if (winner == session) peer.path.path.Set(path);
+  SetPeerMtu(peer, winner->setup().peer_mtu);
   peer.path.current.store(winner, std::memory_order_release);
   SetSlot(loser, Slot::kPrevious);
   peer.timers.Reset();
-  SetPeerMtu(peer, winner->setup().peer_mtu);
 }
 
 // One netdev serves all peers, so its MTU is the smallest of theirs; what is announced to a peer
@@ -161,8 +163,7 @@ void Engine::SetPeerMtu(Peer& peer, uint32_t mtu) {
 
 void Engine::InstallInitiated(Peer& peer, Session& session, const session::Path& path) {
   session.confirmed = true;   // the response itself proved it
-  MakeCurrent(peer, &session);
-  peer.path.path.Set(path);
+  MakeCurrent(peer, &session, path);
   peer.latest_handshake = clock_.Wall();
   SavePeer(peer);
   // The responder may not send before it has heard us under the new keys.
@@ -181,8 +182,7 @@ void Engine::InstallResponded(Peer& peer, Session& session) {
 void Engine::Confirm(Peer& peer, Session& session, const session::Path& path) {
   if (session.confirmed.exchange(true)) return;
   if (&session != peer.next) return;
-  MakeCurrent(peer, &session);
-  if (peer.current == &session) peer.path.path.Set(path);
+  MakeCurrent(peer, &session, path);
   peer.latest_handshake = clock_.Wall();
   peer.trouble.clear();
   AbandonAttempt(peer);
