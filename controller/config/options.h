@@ -26,6 +26,9 @@ absl::StatusOr<Suite> ParseSuite(absl::string_view text);
 absl::StatusOr<TableChoice> ParseTable(absl::string_view text, uint32_t* number);
 absl::StatusOr<EndpointSpec> ParseEndpoint(absl::string_view text);
 absl::StatusOr<IpPrefix> ParsePrefix(absl::string_view text);
+// An address that a host can have in a tunnel: unicast, not 0/8, 127/8, 224/3, ::, ::1,
+// ::ffff:0:0/96 or ff00::/8.
+absl::Status CheckTunnelAddress(const IpAddress& address);
 // A name of 1-63 characters: letters, digits and ._@+-
 absl::StatusOr<std::string> ParsePeerName(absl::string_view text);
 // A netdev's name: 1-15 letters, digits and _=+.-, not starting with '-' or '.', and not "all" or

@@ -272,6 +272,7 @@ absl::Status Parser::Address(const Token& v) {
   for (const Token& item : SplitList(v)) {
     IpPrefix prefix;
     CIPE_RETURN_IF_ERROR(Store(item.place, ParsePrefix(item.text), &prefix));
+    CIPE_RETURN_IF_ERROR(Located(item.place, CheckTunnelAddress(prefix.address)));
     for (const IpPrefix& other : draft_.tunnel.addresses) {
       if (other.address != prefix.address) continue;
       return Error(item.place, absl::StrCat("found Address ", prefix.address.ToString(),
