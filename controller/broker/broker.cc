@@ -32,12 +32,13 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
                                                        EngineSpawner spawn,
                                                        std::function<void()> on_ready) {
   CIPE_ASSIGN_OR_RETURN(StateDir state, StateDir::Open(options.state_dir));
+  CIPE_ASSIGN_OR_RETURN(Floors floors, state.LoadFloors());
   CIPE_ASSIGN_OR_RETURN(steering::MapSet maps, steering::MapSet::Create());
   CIPE_ASSIGN_OR_RETURN(netlink::Socket socket, netlink::Socket::Open());
   CIPE_ASSIGN_OR_RETURN(netlink::Monitor monitor, netlink::Monitor::Open());
-  std::unique_ptr<Broker> broker(new Broker(loop, std::move(options), std::move(control_listener),
-                                            std::move(on_ready), std::move(maps), std::move(socket),
-                                            std::move(monitor), std::move(state)));
+  std::unique_ptr<Broker> broker(new Broker(
+      loop, std::move(options), std::move(control_listener), std::move(on_ready), std::move(maps),
+      std::move(socket), std::move(monitor), std::move(state), std::move(floors)));
   Broker* b = broker.get();
   b->supervisor_ = std::make_unique<Supervisor>(
       loop, std::move(spawn),
@@ -54,7 +55,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
 
 Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener,
                std::function<void()> on_ready, steering::MapSet maps, netlink::Socket socket,
-               netlink::Monitor monitor, StateDir state)
+               netlink::Monitor monitor, StateDir state, Floors floors)
     : loop_(loop),
       options_(std::move(options)),
       control_listener_(std::move(control_listener)),
@@ -63,11 +64,9 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
       socket_(std::move(socket)),
       monitor_(std::move(monitor)),
       state_(std::move(state)),
+      floors_(std::move(floors)),
       floor_writer_(std::make_unique<FloorWriter>(
-          loop,
-          [state = state_](const std::string& tunnel, const Floors& floors) {
-            return state.SaveFloors(tunnel, floors);
-          })),
+          loop, [this] { return state_.SaveFloors(floors_.ForDisk()); })),
       listeners_(maps_),
       resolver_(std::make_unique<Resolver>(loop)) {
   SystemRng().Fill(seal_key_.UnsafeMutableBytes());
@@ -83,10 +82,15 @@ Broker::~Broker() {
   for (auto& [id, removal] : removals_) loop_.Cancel(removal.timer);
   for (auto& [peer, timer] : resolving_) loop_.Cancel(timer);
   // First the engine: its descriptors would keep sockets and keys alive.
+  ending_ = true;
   supervisor_.reset();
-  floor_writer_.reset();
+  for (auto& [id, tunnel] : tunnels_) {
+    for (const Identities& who : tunnel->identities) floors_.Release(who);
+  }
+  floor_writer_->Changed(nullptr).IgnoreError();
   maps_.session_keys().WipeAll().IgnoreError();
   tunnels_.clear();
+  floor_writer_.reset();  // last: the disk may keep us waiting
 }
 
 absl::Status Broker::Start() { return supervisor_->Start(); }
@@ -107,7 +111,7 @@ void Broker::Answer(uint64_t request, const absl::Status& status, ipc::TunnelId 
 void Broker::OnEngineStart(bool takeover) {
   Tell(MakeHello(takeover));
   if (takeover) carriers_->Reannounce();
-  for (const auto& [id, tunnel] : tunnels_) Tell(tunnel->Describe(takeover));
+  for (const auto& [id, tunnel] : tunnels_) Tell(Describe(*tunnel, takeover));
 }
 
 ipc::Hello Broker::MakeHello(bool takeover) {
@@ -131,6 +135,7 @@ void Broker::OnEngineDeath() {
 }
 
 void Broker::OnMessage(ipc::Message message) {
+  if (ending_ && !std::holds_alternative<ipc::FloorUpdate>(message)) return;
   std::visit([this](const auto& m) { Handle(m); }, message);
 }
 
@@ -141,33 +146,38 @@ void Broker::Handle(const ipc::Ready&) {
 }
 
 void Broker::Handle(const ipc::UpRequest& m) {
-  const absl::StatusOr<ipc::TunnelId> id = Up(m.name);
-  if (!id.ok()) {
-    Log(Severity::kWarning, "up ", m.name, ": ", id.status().message());
-    return Answer(m.request, id.status());
+  const bool new_one = std::find(wanted_.begin(), wanted_.end(), m.name) == wanted_.end();
+  absl::StatusOr<ipc::TunnelId> id = Up(m.name);
+  if (id.ok()) {
+    // A tunnel that the next start would not bring up again is not what was asked for.
+    const absl::Status saved = AddWanted(m.name);
+    if (saved.ok()) return Answer(m.request, absl::OkStatus(), *id);
+    if (new_one) TakeDown(*id, 0);
+    id = saved;
   }
-  if (std::find(wanted_.begin(), wanted_.end(), m.name) == wanted_.end()) {
-    wanted_.push_back(m.name);
-  }
-  const absl::Status saved = SaveWanted();
-  if (!saved.ok()) Log(Severity::kError, saved.message());
-  Answer(m.request, absl::OkStatus(), *id);
+  Log(Severity::kWarning, "up ", m.name, ": ", id.status().message());
+  Answer(m.request, id.status());
 }
 
 void Broker::Handle(const ipc::DownRequest& m) {
   Tunnel* tunnel = ByName(m.name);
-  const size_t wanted = std::erase(wanted_, m.name);
-  const absl::Status saved = wanted > 0 ? SaveWanted() : absl::OkStatus();
-  if (!saved.ok()) Log(Severity::kError, saved.message());
-  if (tunnel == nullptr) {
-    return Answer(m.request,
-                  wanted > 0 ? absl::OkStatus()
-                             : absl::NotFoundError(absl::StrCat("tunnel ", m.name, " is not up")));
-  }
-  const ipc::TunnelId id = tunnel->id();
+  const absl::Status forgotten = RemoveWanted(m.name);  // NotFound: it was not wanted
+  if (tunnel == nullptr) return Answer(m.request, forgotten);
+  const bool kept = forgotten.ok() || absl::IsNotFound(forgotten);
+  TakeDown(tunnel->id(), kept ? m.request : 0);
+  if (kept) return;
+  // Who was told that it is down must not find it up after the next start.
+  Answer(m.request, absl::Status(forgotten.code(),
+                                 absl::StrCat("tunnel ", m.name,
+                                              " goes down, but the next start of ciped would bring "
+                                              "it up again: ",
+                                              forgotten.message())));
+}
+
+void Broker::TakeDown(ipc::TunnelId id, uint64_t request) {
   const bool first = !removals_.contains(id);
   Removal& removal = removals_[id];
-  removal.requests.push_back(m.request);
+  removal.requests.push_back(request);
   if (!first) return;
   removal.timer = loop_.After(options_.removal_patience, [this, id] {
     supervisor_->Kill(absl::StrCat("it does not let go of tunnel ", id));
@@ -178,32 +188,6 @@ void Broker::Handle(const ipc::DownRequest& m) {
 void Broker::Handle(const ipc::TunnelRemoved& m) {
   if (removals_.contains(m.tunnel)) return FinishRemoval(m.tunnel);
   supervisor_->Kill("it removed a tunnel that nobody took down");
-}
-
-void Broker::Handle(const ipc::FloorUpdate& m) {
-  Tunnel* tunnel = ById(m.tunnel);
-  const size_t index = tunnel == nullptr ? Tunnel::npos : tunnel->IndexOf(m.peer);
-  if (index == Tunnel::npos) {
-    return Answer(m.request, absl::NotFoundError("no such tunnel or peer"));
-  }
-  tunnel->peers[index].floor = m.floor;
-  FloorWriter::Done done;
-  if (m.request != 0) {
-    done = [this, request = m.request, id = m.tunnel, engine = engines_](absl::Status status) {
-      if (engine == engines_) Answer(request, status, id);
-    };
-  }
-  const absl::Status status = floor_writer_->Update(
-      tunnel->config().name, PeerIdentity(tunnel->config().peers[index]), m.floor, std::move(done));
-  if (!status.ok()) Answer(m.request, status, m.tunnel);
-}
-
-absl::StatusOr<Floors> Broker::LoadFloors(const std::string& tunnel) {
-  if (std::optional<Floors> floors = floor_writer_->Unwritten(tunnel)) return *std::move(floors);
-  CIPE_ASSIGN_OR_RETURN(Floors floors, state_.LoadFloors(tunnel));
-  // A peer that is not configured now keeps its floor for when it is again.
-  floor_writer_->Start(tunnel, floors);
-  return floors;
 }
 
 void Broker::Handle(const ipc::NextHopWanted& m) {
@@ -246,7 +230,7 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
   Tunnel* t = tunnel.get();
   tunnels_[id] = std::move(tunnel);
   SyncListeners();
-  Tell(t->Describe(/*takeover=*/false));
+  Tell(Describe(*t, /*takeover=*/false));
   for (const ipc::PeerSetup& peer : t->peers) {
     if (!peer.endpoint.is_set()) ResolvePeer(id, peer.peer);
   }
@@ -272,21 +256,20 @@ absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
 
 absl::Status Broker::SetUpPeers(Tunnel* tunnel) {
   const config::Tunnel& config = tunnel->config();
-  CIPE_ASSIGN_OR_RETURN(const Floors floors, LoadFloors(config.name));
+  CIPE_ASSIGN_OR_RETURN(tunnel->identities, IdentitiesOf(config));
   for (const config::Peer& peer : config.peers) {
-    const std::string identity = PeerIdentity(peer);
+    const Identities& who = tunnel->identities[tunnel->peers.size()];
     ipc::PeerSetup setup;
-    ipc::PeerId& id = peer_ids_[absl::StrCat(config.name, "/", identity)];
+    ipc::PeerId& id = peer_ids_[absl::StrCat(config.name, "/", who.peer)];
     if (id == 0) id = next_peer_++;
     setup.peer = id;
-    const auto floor = floors.find(identity);
-    if (floor != floors.end()) setup.floor = floor->second;
     if (peer.endpoint.has_value()) {
       const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
       if (endpoint.ok()) setup.endpoint = *endpoint;
     }
     tunnel->peers.push_back(setup);
   }
+  for (const Identities& who : tunnel->identities) floors_.Use(who);
   return absl::OkStatus();
 }
 
@@ -301,6 +284,9 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
     if (!resolving.empty()) loop_.Cancel(resolving.mapped());
     maps_.peers().Delete(peer.peer).IgnoreError();
   }
+  // Its engine is done with it or dead: what that sent last has been read.
+  for (const Identities& who : tunnel.mapped()->identities) floors_.Release(who);
+  floor_writer_->Changed(nullptr).IgnoreError();
   WipeSessions(id);
   SyncListeners();
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
@@ -335,16 +321,6 @@ void Broker::SyncListeners() {
   }
   const absl::Status status = listeners_.Sync(&socket_, wanted);
   if (!status.ok()) Log(Severity::kError, "listeners: ", status.message());
-}
-
-absl::Status Broker::SaveWanted() { return state_.SaveWanted(wanted_); }
-
-void Broker::BringBackWanted() {
-  for (const std::string& name : wanted_) {
-    const auto id = Up(name);
-    if (!id.ok())
-      Log(Severity::kError, "cannot bring ", name, " up again: ", id.status().message());
-  }
 }
 
 Tunnel* Broker::ByName(const std::string& name) {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
 #include "broker/carrier_table.h"
+#include "broker/floor_table.h"
 #include "broker/floor_writer.h"
 #include "broker/listeners.h"
 #include "broker/next_hops.h"
@@ -62,7 +63,7 @@ class Broker {
 
   Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener,
          std::function<void()> on_ready, steering::MapSet maps, netlink::Socket socket,
-         netlink::Monitor monitor, StateDir state);
+         netlink::Monitor monitor, StateDir state, Floors floors);
   void Tell(ipc::Message message);
   void Answer(uint64_t request, const absl::Status& status, ipc::TunnelId tunnel = 0);
 
@@ -87,13 +88,16 @@ class Broker {
 
   // Lifecycle of tunnels.
   absl::StatusOr<ipc::TunnelId> Up(const std::string& name);
-  absl::StatusOr<Floors> LoadFloors(const std::string& tunnel);
   absl::Status UpAlready(const Tunnel& tunnel) const;
   absl::Status SetUpPeers(Tunnel* tunnel);
+  // The request (0: nobody's) is answered when the tunnel is gone.
+  void TakeDown(ipc::TunnelId id, uint64_t request);
   void FinishRemoval(ipc::TunnelId id);
   void WipeSessions(ipc::TunnelId id);
   void SyncListeners();
-  absl::Status SaveWanted();
+  ipc::TunnelAdd Describe(const Tunnel& tunnel, bool takeover) const;
+  absl::Status AddWanted(const std::string& name);
+  absl::Status RemoveWanted(const std::string& name);
   void BringBackWanted();
   Tunnel* ByName(const std::string& name);
   Tunnel* ById(ipc::TunnelId id);
@@ -112,6 +116,7 @@ class Broker {
   netlink::Socket socket_;
   netlink::Monitor monitor_;
   StateDir state_;
+  FloorTable floors_;
   std::unique_ptr<FloorWriter> floor_writer_;
   uint64_t engines_ = 0;  // how many died: answers to one must not reach the next
   Secret<32> seal_key_;
@@ -128,6 +133,7 @@ class Broker {
   ipc::PeerId next_peer_ = 1;
   TimerId settle_timer_ = TimerId::kNone;
   bool ready_ = false;
+  bool ending_ = false;  // what the last engine says about floors still counts, nothing else
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Resolver> resolver_;
 };

@@ -34,6 +34,19 @@ std::string Holder(int fd) {
   return std::string(absl::StripSuffix(absl::string_view(text, static_cast<size_t>(n)), "\n"));
 }
 
+absl::Status CheckOwner(const std::string& path, const struct stat& st) {
+  if (st.st_uid != 0 && st.st_uid != geteuid()) {
+    return absl::PermissionDeniedError(absl::StrCat("directory ", path, " belongs to user ",
+                                                    st.st_uid, ", not to root or to user ",
+                                                    geteuid(), "; chown it, or name another"));
+  }
+  if ((st.st_mode & 022) != 0) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "directory ", path, " can be written by others; `chmod go-w ", path, "`, or name another"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status MakeDirectory(const std::string& path, unsigned mode) {
@@ -41,30 +54,44 @@ absl::Status MakeDirectory(const std::string& path, unsigned mode) {
        slash = path.find('/', slash + 1)) {
     mkdir(path.substr(0, slash).c_str(), 0755);
   }
-  if (mkdir(path.c_str(), mode) == 0) return absl::OkStatus();
-  struct stat st {};
-  if (errno == EEXIST && stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) {
-    return absl::OkStatus();
+  if (mkdir(path.c_str(), mode) == 0) {
+    return chmod(path.c_str(), mode) == 0 ? absl::OkStatus() : Failed("set the mode of", path);
   }
-  return Failed("make directory", path);
+  if (errno != EEXIST) return Failed("make directory", path);
+  struct stat st {};
+  if (stat(path.c_str(), &st) != 0) return Failed("use directory", path);
+  if (!S_ISDIR(st.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " is there and is not a directory; remove it, or name another directory"));
+  }
+  return CheckOwner(path, st);
 }
 
-absl::StatusOr<RuntimeDir> RuntimeDir::Lock(const std::string& path) {
-  CIPE_RETURN_IF_ERROR(MakeDirectory(path, 0755));
-  const std::string file = path + kPidFile;
-  UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& directory,
+                                  absl::string_view option, unsigned mode) {
+  UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode));
   if (!fd.valid()) return Failed("open", file);
+  struct stat st {};
+  if (fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(file, " is not a regular file; remove it"));
+  }
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return Failed("lock", file);
-    return absl::AlreadyExistsError(
-        absl::StrCat("another ciped (process ", Holder(fd.get()), ") already runs on ", path,
-                     "; stop it, or give this one another --runtime-dir"));
+    return absl::AlreadyExistsError(absl::StrCat("another ciped (process ", Holder(fd.get()),
+                                                 ") already runs on ", directory,
+                                                 "; stop it, or give this one another ", option));
   }
   const std::string pid = absl::StrCat(getpid(), "\n");
   if (ftruncate(fd.get(), 0) != 0 ||
       pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
     return Failed("write", file);
   }
+  return fd;
+}
+
+absl::StatusOr<RuntimeDir> RuntimeDir::Lock(const std::string& path) {
+  CIPE_RETURN_IF_ERROR(MakeDirectory(path, 0755));
+  CIPE_ASSIGN_OR_RETURN(UniqueFd fd, LockFile(path + kPidFile, path, "--runtime-dir", 0644));
   return RuntimeDir(path, std::move(fd));
 }
 

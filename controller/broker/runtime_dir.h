@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 
 namespace cipe::broker {
@@ -27,7 +28,15 @@ class RuntimeDir {
   UniqueFd lock_;
 };
 
-// mkdir -p, the last part with `mode`. Errors name the directory.
+// mkdir -p, the last part with `mode` whatever the umask. Errors name the directory and what is
+// wrong with one that is there: PermissionDenied when it belongs to somebody but us and root, or
+// others may write in it (who can replace our files could make us forget, or speak for us).
 absl::Status MakeDirectory(const std::string& path, unsigned mode);
+
+// Opens (made 0600, but for `mode`) and locks `file` for this process, and writes its process id
+// into it. AlreadyExists names the process that has it, `directory` that is taken and `option`,
+// which chooses another. Symbolic links are not followed.
+absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& directory,
+                                  absl::string_view option, unsigned mode = 0600);
 
 }  // namespace cipe::broker

@@ -18,10 +18,12 @@
 #include "broker/runtime_dir.h"
 #include "config/config.h"
 #include "crypto/hash.h"
+#include "crypto/x25519.h"
 
 namespace cipe::broker {
 namespace {
 
+constexpr char kFloorsFile[] = "floors";
 constexpr char kSumPrefix[] = "sha256 ";
 constexpr size_t kMaxFile = size_t{64} << 20;
 
@@ -68,48 +70,61 @@ bool ParseTimestamp(absl::string_view hex, std::array<uint8_t, 12>* out) {
 
 }  // namespace
 
-std::string PeerIdentity(const config::Peer& peer) {
-  if (peer.auth == config::Auth::kPublicKey) return Hex(peer.public_key);
-  const auto digest = Hash(Suite::kAesGcmSha256, Bytes("cipe state file peer identity"),
-                           peer.shared_key->UnsafeBytes());
-  return absl::StrCat("shared-", Hex(ByteSpan(digest).first(16)));
+absl::StatusOr<std::vector<Identities>> IdentitiesOf(const config::Tunnel& tunnel) {
+  std::string own;
+  if (tunnel.private_key.has_value()) {
+    CIPE_ASSIGN_OR_RETURN(const auto octets, PublicKey(*tunnel.private_key));
+    own = Hex(octets);
+  }
+  std::vector<Identities> all;
+  for (const config::Peer& peer : tunnel.peers) {
+    if (peer.auth == config::Auth::kSharedKey) {
+      const auto digest = Hash(Suite::kAesGcmSha256, Bytes("cipe state file peer identity"),
+                               peer.shared_key->UnsafeBytes());
+      const std::string both = absl::StrCat("shared-", Hex(ByteSpan(digest).first(16)));
+      all.push_back({both, both});
+    } else if (own.empty()) {
+      return absl::InternalError(absl::StrCat("tunnel ", tunnel.name, " has no private key"));
+    } else {
+      all.push_back({own, Hex(peer.public_key)});
+    }
+  }
+  return all;
 }
 
 absl::StatusOr<StateDir> StateDir::Open(const std::string& path) {
   CIPE_RETURN_IF_ERROR(MakeDirectory(path, 0700));
-  const std::string probe = path + "/.probe";
-  const UniqueFd fd(open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd.valid()) return Failed("write to", path);
-  unlink(probe.c_str());
-  return StateDir(path);
+  CIPE_ASSIGN_OR_RETURN(UniqueFd lock, LockFile(path + "/lock", path, "--state-dir"));
+  return StateDir(path, std::move(lock));
 }
 
-absl::StatusOr<Floors> StateDir::LoadFloors(absl::string_view tunnel) const {
-  CIPE_RETURN_IF_ERROR(config::CheckTunnelName(tunnel));
-  const std::string file = absl::StrCat(tunnel, ".floors");
-  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines(file));
+absl::StatusOr<Floors> StateDir::LoadFloors() const {
+  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines(kFloorsFile));
   Floors floors;
   for (const std::string& line : lines) {
-    const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
-    ipc::Floor floor;
-    if (words.size() != 3 || words[0].empty() || !ParseTimestamp(words[1], &floor.sent_reserved) ||
-        !ParseTimestamp(words[2], &floor.received)) {
-      SetAside(file, "a line is not \"peer sent received\"");
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    Stamp stamp{};
+    if (words.size() == 3 && words[0] == "sent" && ParseTimestamp(words[2], &stamp)) {
+      floors.sent[words[1]] = stamp;
+    } else if (words.size() == 4 && words[0] == "received" && ParseTimestamp(words[3], &stamp)) {
+      floors.received[{words[1], words[2]}] = stamp;
+    } else {
+      SetAside(kFloorsFile, "a line is not \"sent OWN STAMP\" or \"received OWN PEER STAMP\"");
       return Floors();
     }
-    floors[std::string(words[0])] = floor;
   }
   return floors;
 }
 
-absl::Status StateDir::SaveFloors(absl::string_view tunnel, const Floors& floors) const {
-  CIPE_RETURN_IF_ERROR(config::CheckTunnelName(tunnel));
+absl::Status StateDir::SaveFloors(const Floors& floors) const {
   std::vector<std::string> lines;
-  for (const auto& [identity, floor] : floors) {
-    lines.push_back(
-        absl::StrCat(identity, " ", Hex(floor.sent_reserved), " ", Hex(floor.received)));
+  for (const auto& [own, stamp] : floors.sent) {
+    lines.push_back(absl::StrCat("sent ", own, " ", Hex(stamp)));
   }
-  return WriteLines(absl::StrCat(tunnel, ".floors"), lines);
+  for (const auto& [who, stamp] : floors.received) {
+    lines.push_back(absl::StrCat("received ", who.own, " ", who.peer, " ", Hex(stamp)));
+  }
+  return WriteLines(kFloorsFile, lines);
 }
 
 absl::StatusOr<std::vector<std::string>> StateDir::LoadWanted() const {
@@ -173,7 +188,9 @@ absl::Status StateDir::WriteLines(const std::string& file,
       open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.valid() || !WriteAll(fd.get(), text).ok() || fsync(fd.get()) != 0 ||
       rename(temporary.c_str(), path.c_str()) != 0) {
-    return Failed("write", path);
+    const absl::Status status = Failed("write", path);
+    unlink(temporary.c_str());  // half a file only takes room on a disk that may be full
+    return status;
   }
   const UniqueFd directory(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid() || fsync(directory.get()) != 0) return Failed("sync", path_);

@@ -1,5 +1,7 @@
-// STATE_DIR: what outlives processes and reboots. Timestamp floors per tunnel and peer
-// (NAME.floors), the list of tunnels that are wanted up (wanted), this host's node id (node-id).
+// STATE_DIR: what outlives processes and reboots. Time stamp floors of all identities (floors), the
+// list of tunnels that are wanted up (wanted), this host's node id (node-id).
+//
+// One daemon at a time: the lock file is held for as long as a copy of the StateDir lives.
 //
 // Files are replaced whole: temporary file, fsync(2), rename(2), fsync of the directory. Each ends
 // with a SHA-256 line; one that does not check is reported and set aside as FILE.corrupt, so that
@@ -7,35 +9,50 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/rng.h"
+#include "base/unique_fd.h"
 #include "config/model.h"
-#include "ipc/messages.h"
 
 namespace cipe::broker {
 
-// Hex of the public key, or "shared-" and hex of a hash of the shared key: stands for the peer in
-// files whatever name or place it has in the configuration. Reveals nothing about the shared key
-// to who does not know it.
-std::string PeerIdentity(const config::Peer& peer);
+// Who sends to whom, whatever name, tunnel or place they have in the configuration. Hex of a public
+// key, or "shared-" and hex of a hash of the shared key, which is the identity of both ends then
+// and reveals nothing about the key to who does not know it.
+struct Identities {
+  std::string own;
+  std::string peer;
+  friend auto operator<=>(const Identities&, const Identities&) = default;
+};
 
-using Floors = std::map<std::string, ipc::Floor>;  // by PeerIdentity
+// Of each peer of the tunnel. Internal when our own public key cannot be computed.
+absl::StatusOr<std::vector<Identities>> IdentitiesOf(const config::Tunnel& tunnel);
+
+using Stamp = std::array<uint8_t, 12>;  // TAI64N as on the wire; zero = none
+
+struct Floors {
+  std::map<std::string, Stamp> sent;     // by own identity: all up to here may have been sent
+  std::map<Identities, Stamp> received;  // greatest accepted
+  friend bool operator==(const Floors&, const Floors&) = default;
+};
 
 class StateDir {
  public:
-  // Makes the directory (0700) when it is missing. PermissionDenied names one that cannot be
-  // written.
+  // Makes the directory (0700) when it is missing, and locks it. PermissionDenied names one that
+  // cannot be written or belongs to somebody else; AlreadyExists names the process that has it.
   static absl::StatusOr<StateDir> Open(const std::string& path);
 
   // Nothing saved yet, or set aside just now: empty.
-  absl::StatusOr<Floors> LoadFloors(absl::string_view tunnel) const;
-  // On disk when it returns. Errors name file and cause.
-  absl::Status SaveFloors(absl::string_view tunnel, const Floors& floors) const;
+  absl::StatusOr<Floors> LoadFloors() const;
+  // On disk when it returns. Errors name file and cause; the file is as it was then.
+  absl::Status SaveFloors(const Floors& floors) const;
 
   absl::StatusOr<std::vector<std::string>> LoadWanted() const;
   absl::Status SaveWanted(const std::vector<std::string>& tunnels) const;
@@ -45,12 +62,14 @@ class StateDir {
   absl::StatusOr<std::array<uint8_t, 16>> NodeId(Rng& rng) const;
 
  private:
-  explicit StateDir(std::string path) : path_(std::move(path)) {}
+  StateDir(std::string path, UniqueFd lock)
+      : path_(std::move(path)), lock_(std::make_shared<UniqueFd>(std::move(lock))) {}
   absl::StatusOr<std::vector<std::string>> ReadLines(const std::string& file) const;
   absl::Status WriteLines(const std::string& file, const std::vector<std::string>& lines) const;
   void SetAside(const std::string& file, absl::string_view why) const;
 
   std::string path_;
+  std::shared_ptr<UniqueFd> lock_;
 };
 
 }  // namespace cipe::broker

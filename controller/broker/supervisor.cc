@@ -41,6 +41,11 @@ Supervisor::~Supervisor() {
   loop_.Cancel(restart_timer_);
   if (process_.pid <= 0) return;
   kill(process_.pid, SIGKILL);
+  siginfo_t ended{};
+  while (waitid(P_PID, static_cast<id_t>(process_.pid), &ended, WEXITED | WNOWAIT) < 0 &&
+         errno == EINTR) {
+  }
+  for (int i = 0; i < kLastTurns && channel_ != nullptr; ++i) OnReadable();  // as in OnExit
   Reap();
 }
 

@@ -27,7 +27,7 @@ class Supervisor {
 
   // `loop` must outlive the supervisor. `spawn` runs on the loop's thread.
   Supervisor(EventLoop& loop, EngineSpawner spawn, Hooks hooks);
-  ~Supervisor();  // kills the engine and waits for its end
+  ~Supervisor();  // kills the engine, waits for its end and hands on what it said before
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 

@@ -44,7 +44,9 @@ class Tunnel {
   static constexpr size_t npos = static_cast<size_t>(-1);
   size_t IndexOf(ipc::PeerId peer) const;
 
-  std::vector<ipc::PeerSetup> peers;  // same order as config().peers; kept up to date
+  // Same order as config().peers; kept up to date, but for the floors: the FloorTable has those.
+  std::vector<ipc::PeerSetup> peers;
+  std::vector<Identities> identities;  // of each peer
 
  private:
   Tunnel(ipc::TunnelId id, config::Tunnel config, netlink::Socket* socket, CarrierTable* carriers)

@@ -221,13 +221,9 @@ void Daemon::On(ipc::NextHop& hop) {
 
 void Daemon::On(ipc::Reply& reply) {
   if (const auto floor = floors_.find(reply.request); floor != floors_.end()) {
-    if (!reply.status.ok()) {
-      Log(Severity::kWarning, "time stamps of handshakes cannot be kept: ",
-          reply.status.message());
-    }
     const FloorRequest request = floor->second;
     floors_.erase(floor);
-    return engine_->FloorSaved(request.tunnel, request.peer);
+    return engine_->FloorSaved(request.tunnel, request.peer, request.floor, reply.status);
   }
   const auto it = pending_.find(reply.request);
   if (it == pending_.end()) return;
@@ -251,7 +247,7 @@ void Daemon::SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
   uint64_t request = 0;
   if (must_be_durable) {
     request = next_request_++;
-    floors_[request] = {tunnel, peer};
+    floors_[request] = {tunnel, peer, floor};
   }
   Tell(ipc::FloorUpdate{request, tunnel, peer, floor});
 }

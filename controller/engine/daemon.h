@@ -57,6 +57,7 @@ class Daemon final : public World {
   struct FloorRequest {
     uint32_t tunnel = 0;
     uint32_t peer = 0;
+    ipc::Floor floor;
   };
 
   absl::Status Start();

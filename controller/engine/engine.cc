@@ -76,22 +76,33 @@ absl::Status Engine::FillPeer(Tunnel& tunnel, config::Peer config, const ipc::Pe
   peer.path.tunnel = tunnel.id();
   peer.configured = setup.endpoint;
   peer.path.path.Set({setup.endpoint, {}});
-  peer.sent_reserved = protocol::Tai64n::FromSpan(setup.floor.sent_reserved);
-  peer.last_sent = peer.sent_reserved;
-  peer.received = protocol::Tai64n::FromSpan(setup.floor.received);
   if (peer.config.auth == config::Auth::kSharedKey) {
     CIPE_ASSIGN_OR_RETURN(peer.shared,
                           handshake::SharedKeyIdentity::Create(*peer.config.shared_key));
     CIPE_RETURN_IF_ERROR(tunnel.keys->AddSharedKey(&*peer.shared));
     tunnel.by_key_id[peer.shared->key_id()] = &peer;
+    peer.sender = senders_.Of(peer.shared->key_id());
   } else {
+    if (!tunnel.identity.has_value()) {
+      return absl::InternalError("a peer with a public key needs a private key of ours");
+    }
     tunnel.by_key[peer.config.public_key] = &peer;
+    peer.sender = senders_.Of(tunnel.identity->public_key());
   }
+  StartStamps(peer, setup.floor);
   if (!peers_.emplace(setup.peer, &peer).second) {
     return absl::AlreadyExistsError(absl::StrCat("peer id ", setup.peer, " is in use"));
   }
   tunnel.peers.push_back(std::move(owned));
   return absl::OkStatus();
+}
+
+void Engine::StartStamps(Peer& peer, const ipc::Floor& floor) {
+  using protocol::Tai64n;
+  peer.sender->Start(Tai64n::FromSpan(floor.sent), Tai64n::FromSpan(floor.sent_reserved));
+  peer.stamps = peer.sender->PairWith(peer.config.public_key);
+  // Another tunnel may have the same two ends, and its peer's stamps then count here too.
+  peer.stamps->received = std::max(peer.stamps->received, Tai64n::FromSpan(floor.received));
 }
 
 absl::Status Engine::FillPeerMap(Tunnel& tunnel) {
@@ -178,6 +189,10 @@ void Engine::RemoveTunnel(uint32_t id) {
   const auto it = tunnels_.find(id);
   if (it == tunnels_.end()) return;
   for (const auto& peer : it->second->peers) {
+    // The broker lets go of the reservation now, and so must we, however long workers take.
+    if (peer->sender != nullptr) peer->sender->Refused(peer->id());
+    peer->stamps = nullptr;
+    peer->sender.reset();
     peers_.erase(peer->id());
     store_.ErasePeer(peer->id());
   }

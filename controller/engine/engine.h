@@ -23,6 +23,7 @@
 #include "dataplane/event.h"
 #include "engine/lane_slots.h"
 #include "engine/session_store.h"
+#include "engine/stamps.h"
 #include "engine/tunnel.h"
 #include "engine/world.h"
 #include "handshake/cookie.h"
@@ -66,7 +67,9 @@ class Engine {
   Tunnel* FindTunnel(absl::string_view name);
 
   void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint);
-  void FloorSaved(uint32_t tunnel, uint32_t peer);
+  // Answer to World::SaveFloor with `must_be_durable`: `floor` is on disk, or why it is not.
+  void FloorSaved(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
+                  const absl::Status& status);
   // The network said (unauthenticated) that frames to these destinations do not arrive. One look at
   // each peer, however many errors there are.
   struct NetworkError {
@@ -108,7 +111,8 @@ class Engine {
   void Response(Tunnel& tunnel, const session::Path& path, absl::Span<const uint8_t> frame);
   void CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame);
   Peer* PeerOfAttempt(Tunnel& tunnel, uint32_t index);
-  void SendInitiation(Peer& peer);
+  void SendInitiation(Peer& peer, bool floor_answered = false);
+  std::optional<protocol::Tai64n> TakeStamp(Peer& peer, bool floor_answered);
   static session::Path PathOfNextTry(const Peer& peer);
   void DropInitiator(Peer& peer);
   void AbandonAttempt(Peer& peer);
@@ -141,6 +145,7 @@ class Engine {
   Instant TickAttempt(Peer& peer, Instant now);
 
   absl::Status FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add);
+  static void StartStamps(Peer& peer, const ipc::Floor& floor);
   absl::Status FillPeer(Tunnel& tunnel, config::Peer config, const ipc::PeerSetup& setup);
   absl::Status FillPeerMap(Tunnel& tunnel);
   Peer* FindPeer(uint32_t tunnel, uint32_t peer);
@@ -157,6 +162,7 @@ class Engine {
 
   absl::flat_hash_map<uint32_t, std::unique_ptr<Tunnel>> tunnels_;
   absl::flat_hash_map<uint32_t, Peer*> peers_;
+  Senders senders_;
   absl::flat_hash_map<uint32_t, Peer*> initiating_;        // by our index
   absl::flat_hash_set<uint32_t> indices_;                  // in use or resting
   std::deque<std::pair<Instant, uint32_t>> resting_;       // not reused before

@@ -1,7 +1,9 @@
 // Both sides of a handshake, from frame to installed session. Every refusal is counted; nothing an
 // initiation says takes effect before the first authenticated data frame under its keys.
 #include <algorithm>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -15,16 +17,15 @@ namespace {
 using namespace std::chrono_literals;
 using protocol::Tai64n;
 
-// Time stamps are reserved on disk this far ahead, so that one write serves many handshakes.
-constexpr auto kStampReserve = 300s;
 constexpr int64_t kRetryJitterNs = 333'000'000;
 
 Duration Jitter(Rng& rng) { return Duration(rng.U32() % kRetryJitterNs); }
 
 ipc::Floor FloorOf(const Peer& peer) {
   ipc::Floor floor;
-  floor.sent_reserved = peer.sent_reserved.octets;
-  floor.received = peer.received.octets;
+  floor.sent = peer.sender->sent().octets;
+  floor.sent_reserved = peer.sender->reserved().octets;
+  floor.received = peer.stamps->received.octets;
   return floor;
 }
 
@@ -120,15 +121,15 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
       peer->config.preshared_key.has_value() ? &*peer->config.preshared_key : nullptr;
   const auto payload = responder->Consume(psk, options_.node_id);
   if (!payload.ok()) return drops.Add(payload.reason());
-  if (payload->timestamp <= peer->received) {
-    const bool behind = payload->timestamp.Plus(protocol::kClockBehind) < peer->received;
+  if (payload->timestamp <= peer->stamps->received) {
+    const bool behind = payload->timestamp.Plus(protocol::kClockBehind) < peer->stamps->received;
     peer->clock_behind |= behind;
     return drops.Add(behind ? cipe_drop_hs_clock_behind : cipe_drop_hs_replayed);
   }
   peer->clock_behind = false;
   // Also when there will be no room for a session: the same initiation is never worked on twice.
   // The broker has it before the response goes out, so that it is kept when this process dies now.
-  peer->received = payload->timestamp;
+  peer->stamps->received = payload->timestamp;
   peer->last_accepted = now;
   world_.SaveFloor(tunnel.id(), peer->id(), FloorOf(*peer), false);
   Respond(tunnel, *peer, path, *responder);
@@ -159,7 +160,7 @@ void Engine::Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,
 }
 
 ipc::Floor Engine::ForgetClock(Peer& peer) {
-  peer.received = {};
+  peer.stamps->received = {};
   peer.clock_behind = false;
   Log(Severity::kNotice, peer.tunnel->config.name, ": the clock of peer ", peer.config.name,
       " is forgotten");
@@ -214,20 +215,27 @@ session::Path Engine::PathOfNextTry(const Peer& peer) {
   return {peer.configured.is_set() ? peer.configured : learned.remote, {}};
 }
 
-void Engine::SendInitiation(Peer& peer) {
+// Never a stamp twice, whatever the clock does, and none that is not reserved on disk. Null: the disk
+// is asked; FloorSaved goes on.
+std::optional<Tai64n> Engine::TakeStamp(Peer& peer, bool floor_answered) {
+  const WallTime wall = clock_.Wall();
+  const std::optional<Tai64n> stamp = peer.sender->Next(*peer.stamps, wall, floor_answered);
+  peer.attempt->waiting_for_floor = !stamp.has_value();
+  if (stamp.has_value()) return stamp;
+  peer.attempt->retry_at = clock_.Now() + protocol::kHandshakeRetry;
+  if (const auto until = peer.sender->Ask(*peer.stamps, wall, peer.id()); until.has_value()) {
+    ipc::Floor floor = FloorOf(peer);
+    floor.sent_reserved = until->octets;
+    world_.SaveFloor(peer.tunnel->id(), peer.id(), floor, true);
+  }
+  return std::nullopt;
+}
+
+void Engine::SendInitiation(Peer& peer, bool floor_answered) {
   Attempt& attempt = *peer.attempt;
   const Instant now = clock_.Now();
-  // Never a stamp twice, whatever the clock does, and none that is not reserved on disk.
-  Tai64n stamp = std::max(Tai64n::FromWall(clock_.Wall()),
-                          peer.last_sent.IsValid() ? peer.last_sent.Plus(20ms) : Tai64n());
-  if (stamp > peer.sent_reserved && !attempt.waiting_for_floor) {
-    attempt.waiting_for_floor = true;
-    attempt.retry_at = now + protocol::kHandshakeRetry;
-    peer.sent_reserved = stamp.Plus(kStampReserve);
-    world_.SaveFloor(peer.tunnel->id(), peer.id(), FloorOf(peer), true);
-    return;   // FloorSaved goes on, or the retry timer when nobody answers
-  }
-  attempt.waiting_for_floor = false;
+  const std::optional<Tai64n> stamp = TakeStamp(peer, floor_answered);
+  if (!stamp.has_value()) return;
   DropInitiator(peer);
   handshake::InitiatorOptions options;
   options.pattern =
@@ -238,7 +246,7 @@ void Engine::SendInitiation(Peer& peer) {
   options.psk = peer.config.preshared_key.has_value() ? &*peer.config.preshared_key : nullptr;
   options.shared = peer.shared.has_value() ? &*peer.shared : nullptr;
   options.parameters = OwnParameters(*peer.tunnel);
-  options.timestamp = stamp;
+  options.timestamp = *stamp;
   options.sender_index = TakeIndex();
   options.cookie = peer.cookie.Get(now);
   auto initiator = handshake::Initiator::Create(options, rng_);
@@ -249,7 +257,10 @@ void Engine::SendInitiation(Peer& peer) {
     peer.trouble = std::string(initiator.status().message());
     return AbandonAttempt(peer);
   }
-  peer.last_sent = stamp;
+  // The broker knows what was sent before anybody has it: so the next engine, or the next start,
+  // goes on from here and not from the reservation.
+  peer.sender->Used(*peer.stamps, *stamp);
+  world_.SaveFloor(peer.tunnel->id(), peer.id(), FloorOf(peer), false);
   peer.initiator = *std::move(initiator);
   initiating_[options.sender_index] = &peer;
   const session::Path path = PathOfNextTry(peer);
@@ -258,10 +269,33 @@ void Engine::SendInitiation(Peer& peer) {
   world_.Send(peer.tunnel->id(), path, peer.initiator->frame());
 }
 
-void Engine::FloorSaved(uint32_t tunnel, uint32_t id) {
-  Peer* peer = FindPeer(tunnel, id);
-  if (peer != nullptr && peer->attempt.has_value() && peer->attempt->waiting_for_floor) {
-    SendInitiation(*peer);
+void Engine::FloorSaved(uint32_t tunnel, uint32_t id, const ipc::Floor& floor,
+                        const absl::Status& status) {
+  const Peer* asker = FindPeer(tunnel, id);
+  if (asker == nullptr) return;
+  Sender& sender = *asker->sender;
+  if (status.ok()) {
+    sender.Granted(Tai64n::FromSpan(floor.sent_reserved));
+  } else {
+    sender.Refused(id);
+  }
+  // Everybody with this identity may have waited for the one answer.
+  std::vector<Peer*> waiting;
+  for (const auto& [other, peer] : peers_) {
+    if (peer->sender.get() != &sender || !peer->attempt.has_value()) continue;
+    if (peer->attempt->waiting_for_floor) waiting.push_back(peer);
+  }
+  std::sort(waiting.begin(), waiting.end(),
+            [](const Peer* a, const Peer* b) { return a->id() < b->id(); });
+  for (Peer* peer : waiting) {
+    if (status.ok()) {
+      peer->trouble.clear();
+      SendInitiation(*peer, true);
+    } else {
+      // Without it a crash could repeat a time stamp, so nothing is sent; the retry timer asks again.
+      peer->trouble = absl::StrCat("no handshake can be started while its time stamp cannot be kept: ",
+                                   status.message());
+    }
   }
 }
 

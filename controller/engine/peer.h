@@ -8,11 +8,11 @@
 
 #include "base/clock.h"
 #include "config/model.h"
+#include "engine/stamps.h"
 #include "handshake/cookie.h"
 #include "handshake/identity.h"
 #include "handshake/initiator.h"
 #include "ipc/messages.h"
-#include "protocol/tai64n.h"
 #include "session/session.h"
 #include "session/timers.h"
 
@@ -50,10 +50,9 @@ struct Peer {
   handshake::CookieHolder cookie;
   session::TimerState timers;
 
-  protocol::Tai64n last_sent;           // time stamp of our last initiation
-  protocol::Tai64n sent_reserved;       // all up to here may be used; on disk
-  protocol::Tai64n received;            // greatest accepted
-  bool clock_behind = false;            // its last initiation was older than `received`
+  std::shared_ptr<Sender> sender;       // of our identity, shared with its other peers
+  StampPair* stamps = nullptr;          // of the sender
+  bool clock_behind = false;            // its last initiation was older than one before
   Instant last_accepted{};              // when an initiation of this peer was last worked on
 
   Endpoint configured;                  // resolved; unset = none

@@ -146,7 +146,9 @@ std::string Engine::WhyNoSession(const Peer& peer) const {
   }
   if (!peer.attempt.has_value()) return peer.trouble;
   const Attempt& attempt = *peer.attempt;
-  if (attempt.waiting_for_floor) return "waiting for the state directory";
+  if (attempt.waiting_for_floor) {
+    return peer.trouble.empty() ? "waiting for the state directory" : peer.trouble;
+  }
   const session::DropCounters& refused = peer.tunnel->path.drops;
   if (peer.path.drops.Get(cipe_drop_hs_wrong_psk) > attempt.wrong_psk) {
     return "wrong preshared key: its answer does not decrypt";

@@ -19,8 +19,8 @@ class World {
   virtual void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) = 0;
   // A session to send on has come: packets that waited may go.
   virtual void SendStaged(uint32_t tunnel) = 0;
-  // Keep these time stamps beyond this process. With `must_be_durable` Engine::FloorSaved follows
-  // when they are on disk (or cannot be).
+  // Keep these time stamps beyond this process, from before this returns. With `must_be_durable` the
+  // reservation is one to be made, and Engine::FloorSaved follows when it is on disk or cannot be.
   virtual void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                          bool must_be_durable) = 0;
   // The peer's configured endpoint did not answer; its name may have another address by now.

@@ -41,6 +41,7 @@ void Fields(Ar& ar, Endpoint& m) {
 
 template <typename Ar>
 void Fields(Ar& ar, Floor& m) {
+  ar.Octets(m.sent);
   ar.Octets(m.sent_reserved);
   ar.Octets(m.received);
 }

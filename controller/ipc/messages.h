@@ -61,7 +61,8 @@ struct CarrierRemove {
 
 // Timestamps of handshakes that outlive processes, 12-octet TAI64N as on the wire, zero = none.
 struct Floor {
-  std::array<uint8_t, 12> sent_reserved{};   // every timestamp up to this may have been sent
+  std::array<uint8_t, 12> sent{};            // greatest sent with this identity
+  std::array<uint8_t, 12> sent_reserved{};   // on disk: every one up to this may be used
   std::array<uint8_t, 12> received{};        // greatest accepted
 };
 
@@ -136,7 +137,7 @@ struct TunnelRemoved {
 };
 
 // The broker keeps it at once and writes it to the state directory: on disk before Reply when one
-// is wanted, within a second else.
+// is wanted, within a second else. Only with a request the reservation is one to be made.
 struct FloorUpdate {
   uint64_t request = 0;         // 0: no reply wanted
   TunnelId tunnel = 0;

@@ -12,7 +12,6 @@ using namespace std::chrono_literals;
 
 Host::Host(HostOptions options, ManualClock& clock, Network& network)
     : options_(std::move(options)), clock_(clock), network_(network), rng_(options_.seed) {
-  disk.floors.resize(options_.config.peers.size());
   rng_.Fill(absl::MakeSpan(disk.node_id));
   Start(false);
 }
@@ -52,6 +51,11 @@ void Host::Start(bool takeover) {
   engine_ = std::make_unique<engine::Engine>(engine_options, clock_, rng_, *this, store);
   rx_ = std::make_unique<dataplane::RxPipeline>(engine_->sessions(), engine_->events());
   tx_ = std::make_unique<dataplane::TxPipeline>(engine_->events());
+  if (table_ == nullptr) table_ = std::make_unique<broker::FloorTable>(disk.floors);
+  if (identities_.empty()) {
+    identities_ = *broker::IdentitiesOf(options_.config);
+    for (const broker::Identities& who : identities_) table_->Use(who);
+  }
   ipc::TunnelAdd add;
   add.tunnel = kTunnel;
   add.takeover = takeover;
@@ -59,8 +63,8 @@ void Host::Start(bool takeover) {
   add.mtu = options_.mtu;
   add.listen_port = options_.at.port;
   for (size_t i = 0; i < options_.config.peers.size(); ++i) {
-    add.peers.push_back({static_cast<uint32_t>(100 + i), options_.peer_endpoints[i],
-                         disk.floors[i]});
+    add.peers.push_back(
+        {static_cast<uint32_t>(100 + i), options_.peer_endpoints[i], table_->Of(identities_[i])});
   }
   const absl::Status status = engine_->AddTunnel(add);
   if (!status.ok()) {
@@ -75,12 +79,42 @@ void Host::CrashEngine() {
   // A killed engine runs no destructor: the store keeps what it held.
   static auto* killed = new std::vector<std::unique_ptr<engine::Engine>>();
   killed->push_back(std::move(engine_));
+  asked_.clear();
   Start(true);
 }
 
-void Host::RestartDaemon() {
+void Host::Release() {
   engine_.reset();
+  asked_.clear();
+  for (const broker::Identities& who : identities_) table_->Release(who);
+  identities_.clear();
+  if (disk_works) disk.floors = table_->ForDisk();
+}
+
+void Host::RestartDaemon() {
+  Release();
+  table_.reset();
   Start(false);
+}
+
+void Host::LosePower() {
+  engine_.reset();
+  asked_.clear();
+  identities_.clear();
+  table_.reset();
+  Start(false);
+}
+
+void Host::Reconfigure(config::Tunnel config, std::vector<Endpoint> peer_endpoints) {
+  Release();
+  options_.config = std::move(config);
+  options_.peer_endpoints = std::move(peer_endpoints);
+  Start(false);
+}
+
+protocol::Tai64n Host::SentOnDisk(size_t i) const {
+  const auto it = disk.floors.sent.find(identities_[i].own);
+  return it == disk.floors.sent.end() ? protocol::Tai64n() : protocol::Tai64n::FromSpan(it->second);
 }
 
 void Host::MoveTo(const Endpoint& at) {
@@ -106,11 +140,28 @@ void Host::Inject(std::vector<uint8_t> inner) {
 
 Instant Host::Turn() {
   engine_->HandleEvents();
-  for (std::vector<uint32_t> saved; !floors_saved_.empty();) {
-    saved.swap(floors_saved_);
-    for (const uint32_t peer : saved) engine_->FloorSaved(kTunnel, peer);
+  for (bool more = true; more;) {
+    more = false;
+    for (size_t i = 0; i < asked_.size(); ++i) {
+      if (asked_[i].due > clock_.Now()) continue;
+      const Asked asked = asked_[i];
+      asked_.erase(asked_.begin() + static_cast<ptrdiff_t>(i));
+      const std::string& own = identities_[asked.peer - 100].own;
+      absl::Status status;
+      if (disk_works) {
+        disk.floors = table_->ForDisk();
+        table_->Reserved(own, asked.use, asked.floor.sent_reserved);
+      } else {
+        status = absl::InternalError("no space left on device");
+      }
+      engine_->FloorSaved(kTunnel, asked.peer, asked.floor, status);
+      more = true;
+      break;
+    }
   }
-  return engine_->Tick();
+  Instant next = engine_->Tick();
+  for (const Asked& asked : asked_) next = std::min(next, asked.due);
+  return next;
 }
 
 uint64_t Host::Drops(int reason) {
@@ -132,8 +183,14 @@ void Host::Send(uint32_t, const session::Path& path, absl::Span<const uint8_t> f
 void Host::SendStaged(uint32_t) { tx_->FlushStaged(tunnel().path, *this, clock_.Now()); }
 
 void Host::SaveFloor(uint32_t, uint32_t peer, const ipc::Floor& floor, bool durable) {
-  if (disk_works) disk.floors[peer - 100] = floor;
-  if (durable) floors_saved_.push_back(peer);
+  const broker::Identities& who = identities_[peer - 100];
+  const bool changed = table_->Update(who, floor, durable);
+  if (durable) {
+    ++writes;
+    asked_.push_back({clock_.Now() + disk_latency, peer, floor, table_->UseOf(who.own)});
+  } else if (changed && disk_works) {
+    disk.floors = table_->ForDisk();
+  }
 }
 
 dataplane::SendResult Host::SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,

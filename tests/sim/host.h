@@ -1,4 +1,5 @@
-// A whole engine with its two roads on memory ports: what ciped is, without descriptors and threads.
+// A whole engine with its two roads on memory ports: what ciped is, without descriptors and
+// threads.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/floor_table.h"
 #include "dataplane/rx_pipeline.h"
 #include "dataplane/tx_pipeline.h"
 #include "engine/engine.h"
@@ -27,9 +29,9 @@ class SeededRng final : public Rng {
 };
 
 struct HostOptions {
-  Endpoint at;                               // our UDP endpoint
-  config::Tunnel config;                     // peers included
-  std::vector<Endpoint> peer_endpoints;      // as config.peers; unset = unknown
+  Endpoint at;                           // our UDP endpoint
+  config::Tunnel config;                 // peers included
+  std::vector<Endpoint> peer_endpoints;  // as config.peers; unset = unknown
   uint64_t seed = 1;
   int load_limit = 200;
   uint32_t mtu = 1420;
@@ -37,7 +39,7 @@ struct HostOptions {
 
 // What outlives a crash of the engine, and of the host's process.
 struct Disk {
-  std::vector<ipc::Floor> floors;
+  broker::Floors floors;
   protocol::NodeId node_id{};
 };
 
@@ -52,8 +54,13 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   Instant Turn();
   // kill -9 of the engine, and the next one taking over from the store.
   void CrashEngine();
-  // The whole daemon ends and starts again: only `disk` survives.
+  // The whole daemon ends and starts again: only `disk` survives. Ends well, or by a power failure.
   void RestartDaemon();
+  void LosePower();
+  // `cipectl down`, the file becomes another one, `cipectl up` of that, under whatever name.
+  void Reconfigure(config::Tunnel config, std::vector<Endpoint> peer_endpoints);
+  void Reconfigure() { Reconfigure(CopyConfig(), options_.peer_endpoints); }
+  config::Tunnel CopyConfig() const;
   // Our address changes (NAT, roaming).
   void MoveTo(const Endpoint& at);
 
@@ -62,12 +69,18 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   engine::Peer& peer(size_t i = 0) { return *tunnel().peers[i]; }
   uint64_t Drops(int reason);
   uint64_t AllDrops();
+  // What a next engine would start from.
+  ipc::Floor Floor(size_t i = 0) const { return table_->Of(identities_[i]); }
+  // What the file says was sent with the identity that talks to this peer.
+  protocol::Tai64n SentOnDisk(size_t i = 0) const;
   bool connected(size_t i = 0) { return peer(i).current != nullptr; }
 
-  std::vector<std::vector<uint8_t>> delivered;   // inner packets, as they came out
+  std::vector<std::vector<uint8_t>> delivered;  // inner packets, as they came out
   Disk disk;
   MemoryStore store;
   bool disk_works = true;
+  Duration disk_latency{0};
+  int writes = 0;             // of reservations
   int resolve_again = 0;      // how often the broker was asked
   uint32_t smallest_mtu = 0;  // as the broker was told last
 
@@ -90,7 +103,7 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   static constexpr uint32_t kTunnel = 1;
   void Start(bool takeover);
   void Receive(const Datagram& d);
-  config::Tunnel CopyConfig() const;
+  void Release();
 
   HostOptions options_;
   ManualClock& clock_;
@@ -100,7 +113,15 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<dataplane::RxPipeline> rx_;
   std::unique_ptr<dataplane::TxPipeline> tx_;
-  std::vector<uint32_t> floors_saved_;
+  struct Asked {
+    Instant due{};
+    uint32_t peer = 0;
+    ipc::Floor floor;
+    uint64_t use = 0;
+  };
+  std::vector<Asked> asked_;  // of the disk, by the engine that runs
+  std::unique_ptr<broker::FloorTable> table_;
+  std::vector<broker::Identities> identities_;  // as config.peers
 };
 
 // Runs hosts and network together for `span` of simulated time.

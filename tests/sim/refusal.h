@@ -30,7 +30,7 @@ inline State StateOf(Host& host) {
           p.current,
           p.next,
           p.path.path.Get(),
-          p.received,
+          p.stamps->received,
           host.engine().sessions().size(),
           host.delivered.size(),
           p.current ? p.current->receive_lane(0).greatest() : 0,

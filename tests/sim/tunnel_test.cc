@@ -262,8 +262,8 @@ TEST(Tunnel, TimeStampIsKeptBeforeTheResponseGoesOut) {
   net.network.filter = [&](const Datagram& d) {
     if (d.octets[0] != protocol::kTypeResponse) return true;
     ++responses;
-    EXPECT_GT(net.b->disk.floors[0].received, last.received) << "response " << responses;
-    last = net.b->disk.floors[0];
+    EXPECT_GT(net.b->Floor().received, last.received) << "response " << responses;
+    last = net.b->Floor();
     return false;
   };
   net.Run(30s);
@@ -276,8 +276,8 @@ TEST(Tunnel, PeerWhoseClockWasAheadComesBackWhenItIsForgotten) {
   net.Run(1s);
   ASSERT_TRUE(net.b->connected());
   net.clock.JumpWall(-std::chrono::hours(87600));
-  net.a->disk.floors[0].sent_reserved = {};  // it starts anew with the right time
-  net.a->RestartDaemon();
+  net.a->disk.floors = {};  // it starts anew with the right time
+  net.a->LosePower();
   net.b->RestartDaemon();
   net.Run(20s);
   EXPECT_FALSE(net.b->connected());
@@ -292,7 +292,7 @@ TEST(Tunnel, PeerWhoseClockWasAheadComesBackWhenItIsForgotten) {
   ASSERT_EQ(engine::Engine::FindPeer(tunnel, "a"), &net.b->peer());
   const ipc::Floor kept = net.b->engine().ForgetClock(net.b->peer());
   EXPECT_EQ(kept.received, ipc::Floor().received);
-  EXPECT_EQ(kept.sent_reserved, net.b->disk.floors[0].sent_reserved) << "our own stays";
+  EXPECT_EQ(kept.sent_reserved, net.b->Floor().sent_reserved) << "our own stays";
   net.Run(6s);
   EXPECT_TRUE(net.b->connected());
   net.AToB(1);

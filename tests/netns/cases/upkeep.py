@@ -3,9 +3,10 @@
 import hashlib
 import json
 import re
+import time
 
 import lab as labs
-from sites import TUNNEL, expect, make_pair, wait_drop
+from sites import TUNNEL, drops, expect, make_pair, wait_drop
 
 
 def link_mtu(site):
@@ -85,11 +86,17 @@ def forget_clock(lab):
     for site in pair.both:
         site.down(TUNNEL)
     # As if site-a's clock had been wrong: its floor in site-b's state directory.
-    state = pair.b.directory / "state" / f"{TUNNEL}.floors"
-    labs.wait_for("the floor to be on disk", state.exists)  # lazily, within a second
+    state = pair.b.directory / "state" / "floors"
+
+    def received():
+        lines = state.read_text().splitlines() if state.exists() else []
+        return [line for line in lines if line.startswith("received ")]
+
+    labs.wait_for("the floor to be on disk", received)  # lazily, within a second
+    # The daemon has what the file says: it reads it once, when it starts.
+    pair.b.stop_daemon()
     far = "400000008000000000000000"  # TAI64N, in the year 2038
-    identity, sent, _ = state.read_text().splitlines()[0].split(" ")
-    line = f"{identity} {sent} {far}\n"
+    line = received()[0].rsplit(" ", 1)[0] + f" {far}\n"
     state.write_text(f"{line}sha256 {hashlib.sha256(line.encode()).hexdigest()}\n")
     for site in pair.both:
         site.up(TUNNEL, "--no-wait")
@@ -109,7 +116,50 @@ def forget_clock(lab):
     pair.down()
 
 
+def stamps(lab):
+    """Time stamps stay at the clock however often a tunnel starts, and follow the key, not a name."""
+    pair = make_pair(lab)
+    pair.configure(only_here={"site-b": ({}, {"Endpoint": None})})
+    pair.b.up(TUNNEL, "--no-wait")
+    floors = pair.a.directory / "state" / "floors"
+
+    def ahead():
+        words = [line.split(" ") for line in floors.read_text().splitlines()]
+        sent = [int(w[2][:16], 16) for w in words if w[0] == "sent"]
+        expect(len(sent) == 1, f"one identity, these stamps: {words}")
+        return sent[0] - (2**62 + 10) - time.time()
+
+    for i in range(12):
+        pair.a.up(TUNNEL, check={0})
+        expect(ahead() < 11, f"up {i}: {ahead()} s ahead of the clock")
+        if i % 3 == 2:
+            pair.a.stop_daemon()  # which would bring the tunnel up again
+            expect(ahead() <= 0, f"after a stop: {ahead()} s ahead of the clock")
+        else:
+            pair.a.down(TUNNEL)
+            labs.wait_for("what was really sent to be on disk", lambda: ahead() <= 0, 5)
+    pair.a.up(TUNNEL, check={0})
+    pair.a.down(TUNNEL)
+    (pair.a.config / f"{TUNNEL}.conf").rename(pair.a.config / "renamed.conf")
+    pair.a.up("renamed", check={0})
+    expect(not {"hs_replayed", "hs_clock_behind"} & set(drops(pair.b)), "refused by its stamps")
+    pair.a.down("renamed")
+    pair.b.down(TUNNEL)
+
+
+def one_daemon_per_state(lab):
+    pair = make_pair(lab)
+    pair.configure()
+    pair.b.up(TUNNEL, "--no-wait")
+    result = pair.b.run(labs.BIN / "ciped", "--config-dir", pair.b.config, "--runtime-dir",
+                        pair.b.directory / "second", "--state-dir", pair.b.directory / "state",
+                        check={1})
+    expect("another ciped (process" in result.stderr, f"it says {result.stderr}")
+    pair.b.down(TUNNEL)
+
+
 CASES = {
     "mtu-smaller-of-both": mtu_smaller_of_both, "mtu-configured": mtu_configured,
     "up-again": up_again, "forget-clock": forget_clock,
+    "stamps": stamps, "one-daemon-per-state": one_daemon_per_state,
 }

@@ -12,22 +12,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-ipc::Floor FloorOf(uint8_t n) {
-  ipc::Floor floor;
-  floor.received[11] = n;
-  return floor;
-}
-
 // A disk whose writes can be held up.
 class Disk {
  public:
-  absl::Status Save(const std::string& tunnel, const Floors& floors) {
+  absl::Status Save() {
     std::unique_lock lock(mutex_);
     ++begun;
+    const int saved = now;
     wake_.notify_all();
     wake_.wait(lock, [this] { return !held_; });
     if (!result.ok()) return result;
-    files[tunnel] = floors;
+    file = saved;
     ++writes;
     return absl::OkStatus();
   }
@@ -40,13 +35,18 @@ class Disk {
     std::unique_lock lock(mutex_);
     return wake_.wait_for(lock, 10s, [&] { return begun >= n; });
   }
+  void Result(absl::Status status) {
+    const std::lock_guard lock(mutex_);
+    result = std::move(status);
+  }
 
-  std::map<std::string, Floors> files;
-  absl::Status result;
+  std::atomic<int> now{0};   // what there is to be written
+  std::atomic<int> file{0};  // what was
   int begun = 0;
   std::atomic<int> writes{0};
 
  private:
+  absl::Status result;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool held_ = false;
@@ -55,8 +55,7 @@ class Disk {
 class FloorWriterTest : public testing::Test {
  protected:
   void Make() {
-    writer = std::make_unique<FloorWriter>(
-        *loop, [this](const std::string& t, const Floors& f) { return disk.Save(t, f); });
+    writer = std::make_unique<FloorWriter>(*loop, [this] { return disk.Save(); });
   }
   // Runs the loop until `n` answers came.
   void AwaitAnswers(size_t n) {
@@ -69,6 +68,10 @@ class FloorWriterTest : public testing::Test {
   FloorWriter::Done Done() {
     return [this](absl::Status status) { answers.push_back(std::move(status)); };
   }
+  absl::Status Change(int to, FloorWriter::Done done) {
+    disk.now = to;
+    return writer->Changed(std::move(done));
+  }
 
   SystemClock clock;
   std::unique_ptr<EventLoop> loop = *EventLoop::Create(clock);
@@ -77,94 +80,84 @@ class FloorWriterTest : public testing::Test {
   std::unique_ptr<FloorWriter> writer;
 };
 
-TEST_F(FloorWriterTest, ManyUpdatesShareAWriteAndTheLatestWins) {
+TEST_F(FloorWriterTest, ManyChangesShareAWriteAndTheLatestWins) {
   disk.Hold(true);
   Make();
-  ASSERT_TRUE(writer->Update("a", "first", FloorOf(1), Done()).ok());
+  ASSERT_TRUE(Change(1, Done()).ok());
   ASSERT_TRUE(disk.AwaitBegun(1));
-  for (int i = 0; i < 1000; ++i) {
-    for (const uint8_t n : {1, 2, 3}) {
-      const std::string peer = absl::StrCat("peer-", i);
-      ASSERT_TRUE(writer->Update("a", peer, FloorOf(n), n == 3 ? Done() : nullptr).ok());
-    }
-  }
+  for (int i = 0; i < 3000; ++i) ASSERT_TRUE(Change(2 + i, i % 3 == 2 ? Done() : nullptr).ok());
   ASSERT_TRUE(loop->RunOnce(50ms).ok());
   EXPECT_TRUE(answers.empty()) << "told before it was on the disk";
   disk.Hold(false);
   AwaitAnswers(1001);
   EXPECT_EQ(disk.writes, 2) << "one that was under way, one for all the others";
-  writer.reset();
-  EXPECT_EQ(disk.files["a"].size(), 1001u);
-  EXPECT_EQ(disk.files["a"]["peer-999"].received, FloorOf(3).received);
+  EXPECT_EQ(disk.file, 3001);
   for (const absl::Status& status : answers) EXPECT_TRUE(status.ok());
+}
+
+// Whoever asks while a write is under way waits for the next one.
+TEST_F(FloorWriterTest, AnAnswerIsForAWriteThatBeganAfterTheQuestion) {
+  disk.Hold(true);
+  Make();
+  ASSERT_TRUE(Change(1, nullptr).ok());
+  ASSERT_TRUE(disk.AwaitBegun(1));
+  ASSERT_TRUE(Change(2, Done()).ok());
+  disk.Hold(false);
+  AwaitAnswers(1);
+  EXPECT_EQ(disk.file, 2);
 }
 
 TEST_F(FloorWriterTest, WithoutAQuestionItIsWrittenWithinASecondOrSo) {
   Make();
-  ASSERT_TRUE(writer->Update("a", "x", FloorOf(1), nullptr).ok());
   const auto begin = std::chrono::steady_clock::now();
-  EXPECT_TRUE(writer->Unwritten("a").has_value());
+  ASSERT_TRUE(Change(1, nullptr).ok());
   ASSERT_TRUE(disk.AwaitBegun(1));
   const auto took = std::chrono::steady_clock::now() - begin;
-  EXPECT_GT(took, FloorWriter::kLazily - 500ms) << "each update costs a write";
+  EXPECT_GT(took, FloorWriter::kLazily - 500ms) << "each change costs a write";
   EXPECT_LT(took, FloorWriter::kLazily + 5s);
 }
 
-TEST_F(FloorWriterTest, AQuestionTakesLazyUpdatesAlong) {
+TEST_F(FloorWriterTest, AFailureIsToldAndTriedAgainUnasked) {
+  disk.Result(absl::InternalError("disk full"));
   Make();
-  writer->Start("a", {{"old", FloorOf(9)}});
-  ASSERT_TRUE(writer->Update("a", "x", FloorOf(1), nullptr).ok());
-  ASSERT_TRUE(writer->Update("a", "y", FloorOf(2), Done()).ok());
-  AwaitAnswers(1);
-  EXPECT_EQ(disk.files["a"].size(), 3u);
-  EXPECT_EQ(disk.files["a"]["x"].received, FloorOf(1).received);
-}
-
-TEST_F(FloorWriterTest, TunnelsDoNotShareFiles) {
-  Make();
-  ASSERT_TRUE(writer->Update("a", "x", FloorOf(1), Done()).ok());
-  ASSERT_TRUE(writer->Update("b", "x", FloorOf(2), Done()).ok());
-  AwaitAnswers(2);
-  writer.reset();
-  EXPECT_EQ(disk.files["a"]["x"].received, FloorOf(1).received);
-  EXPECT_EQ(disk.files["b"]["x"].received, FloorOf(2).received);
-}
-
-TEST_F(FloorWriterTest, AFailureIsToldAndTheFloorsAreKept) {
-  disk.result = absl::InternalError("disk full");
-  Make();
-  ASSERT_TRUE(writer->Update("a", "x", FloorOf(1), Done()).ok());
+  ASSERT_TRUE(Change(1, Done()).ok());
   AwaitAnswers(1);
   EXPECT_FALSE(answers[0].ok());
-  ASSERT_TRUE(writer->Unwritten("a").has_value());
-  EXPECT_EQ((*writer->Unwritten("a"))["x"].received, FloorOf(1).received);
-  writer->Start("a", {});
-  disk.result = absl::OkStatus();
-  ASSERT_TRUE(writer->Update("a", "y", FloorOf(2), Done()).ok());
-  AwaitAnswers(2);
+  disk.Result(absl::OkStatus());
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(disk.AwaitBegun(2));
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, FloorWriter::kAgain - 2s);
   writer.reset();
-  EXPECT_EQ(disk.files["a"].size(), 2u);
+  EXPECT_EQ(disk.file, 1);
+  EXPECT_EQ(answers.size(), 1u);
 }
 
 TEST_F(FloorWriterTest, TheEndWritesWhatIsLeftAndTellsNobody) {
   Make();
-  ASSERT_TRUE(writer->Update("a", "x", FloorOf(1), nullptr).ok());
-  ASSERT_TRUE(writer->Update("b", "x", FloorOf(1), Done()).ok());
+  ASSERT_TRUE(Change(1, nullptr).ok());
+  ASSERT_TRUE(Change(2, Done()).ok());
   writer.reset();
-  EXPECT_EQ(disk.files["a"].size(), 1u);
-  EXPECT_EQ(disk.files["b"].size(), 1u);
+  EXPECT_EQ(disk.file, 2);
   ASSERT_TRUE(loop->RunOnce(50ms).ok());
   EXPECT_TRUE(answers.empty());
+}
+
+TEST_F(FloorWriterTest, TheEndComesWithAFullDiskToo) {
+  disk.Result(absl::InternalError("disk full"));
+  Make();
+  ASSERT_TRUE(Change(1, nullptr).ok());
+  writer.reset();
+  EXPECT_EQ(disk.begun, 1);
 }
 
 TEST_F(FloorWriterTest, QuestionsAreBounded) {
   disk.Hold(true);
   Make();
-  ASSERT_TRUE(writer->Update("a", "x", FloorOf(1), Done()).ok());
+  ASSERT_TRUE(Change(1, Done()).ok());
   ASSERT_TRUE(disk.AwaitBegun(1));
   size_t taken = 0;
-  while (taken < 1000 && writer->Update("a", "x", FloorOf(2), Done()).ok()) ++taken;
-  EXPECT_EQ(taken, 4u);
+  while (taken <= FloorWriter::kMaxQuestions && Change(2, Done()).ok()) ++taken;
+  EXPECT_EQ(taken, FloorWriter::kMaxQuestions);
   disk.Hold(false);
   AwaitAnswers(1 + taken);
 }

@@ -6,7 +6,10 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <sstream>
+
+#include "absl/strings/str_cat.h"
 
 namespace cipe::broker {
 namespace {
@@ -20,7 +23,7 @@ class StateDirTest : public testing::Test {
   }
   void TearDown() override {
     for (const char* file :
-         {"site.floors", "site.floors.corrupt", "wanted", "wanted.corrupt", "node-id"}) {
+         {"floors", "floors.corrupt", "wanted", "wanted.corrupt", "node-id", "lock", "victim"}) {
       unlink((path_ + "/" + file).c_str());
     }
     rmdir((path_ + "/deep").c_str());
@@ -42,24 +45,24 @@ class StateDirTest : public testing::Test {
 
 Floors SampleFloors() {
   Floors floors;
-  floors["aa"].sent_reserved = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
-  floors["shared-bb"].received = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0xff, 0x80};
+  floors.sent["aa"] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  floors.sent["shared-bb"] = {1};
+  floors.received[{"aa", "cc"}] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0xff, 0x80};
+  floors.received[{"shared-bb", "shared-bb"}] = {2};
   return floors;
 }
 
 TEST_F(StateDirTest, FloorsComeBack) {
   auto state = StateDir::Open(path_);
   ASSERT_TRUE(state.ok()) << state.status();
-  EXPECT_TRUE(state->LoadFloors("site")->empty());
-  ASSERT_TRUE(state->SaveFloors("site", SampleFloors()).ok());
-  auto floors = state->LoadFloors("site");
+  EXPECT_EQ(*state->LoadFloors(), Floors());
+  ASSERT_TRUE(state->SaveFloors(SampleFloors()).ok());
+  auto floors = state->LoadFloors();
   ASSERT_TRUE(floors.ok()) << floors.status();
-  ASSERT_EQ(floors->size(), 2u);
-  EXPECT_EQ(floors->at("aa").sent_reserved, SampleFloors()["aa"].sent_reserved);
-  EXPECT_EQ(floors->at("shared-bb").received, SampleFloors()["shared-bb"].received);
-  EXPECT_FALSE(Exists("site.floors.new"));
+  EXPECT_EQ(*floors, SampleFloors());
+  EXPECT_FALSE(Exists("floors.new"));
   struct stat st {};
-  ASSERT_EQ(stat((path_ + "/site.floors").c_str(), &st), 0);
+  ASSERT_EQ(stat((path_ + "/floors").c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600u);
 }
 
@@ -67,8 +70,8 @@ TEST_F(StateDirTest, FloorsComeBack) {
 TEST_F(StateDirTest, AnyDamageIsSetAside) {
   auto state = StateDir::Open(path_);
   ASSERT_TRUE(state.ok());
-  ASSERT_TRUE(state->SaveFloors("site", SampleFloors()).ok());
-  const std::string good = Read("site.floors");
+  ASSERT_TRUE(state->SaveFloors(SampleFloors()).ok());
+  const std::string good = Read("floors");
   for (size_t i = 0; i < good.size(); ++i) {
     for (const bool cut : {false, true}) {
       std::string bad = good;
@@ -77,17 +80,80 @@ TEST_F(StateDirTest, AnyDamageIsSetAside) {
       } else {
         bad[i] ^= 1;
       }
-      Write("site.floors", bad);
-      auto floors = state->LoadFloors("site");
+      Write("floors", bad);
+      auto floors = state->LoadFloors();
       ASSERT_TRUE(floors.ok());
-      ASSERT_TRUE(floors->empty()) << "octet " << i << (cut ? " cut" : " changed");
-      ASSERT_TRUE(Exists("site.floors.corrupt"));
-      ASSERT_FALSE(Exists("site.floors"));
-      unlink((path_ + "/site.floors.corrupt").c_str());
+      ASSERT_EQ(*floors, Floors()) << "octet " << i << (cut ? " cut" : " changed");
+      ASSERT_TRUE(Exists("floors.corrupt"));
+      ASSERT_FALSE(Exists("floors"));
+      unlink((path_ + "/floors.corrupt").c_str());
     }
   }
-  Write("site.floors", good);
-  EXPECT_EQ(state->LoadFloors("site")->size(), 2u);
+  Write("floors", good);
+  EXPECT_EQ(*state->LoadFloors(), SampleFloors());
+}
+
+TEST_F(StateDirTest, OneDaemonAtATime) {
+  auto state = StateDir::Open(path_);
+  ASSERT_TRUE(state.ok());
+  const auto second = StateDir::Open(path_);
+  ASSERT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists) << second.status();
+  EXPECT_NE(std::string(second.status().message()).find(absl::StrCat("process ", getpid())),
+            std::string::npos);
+  EXPECT_NE(std::string(second.status().message()).find("--state-dir"), std::string::npos);
+  // A copy holds it too; the last one lets go.
+  std::optional<StateDir> copy = *state;
+  state = absl::InternalError("gone");
+  EXPECT_FALSE(StateDir::Open(path_).ok());
+  copy.reset();
+  EXPECT_TRUE(StateDir::Open(path_).ok());
+}
+
+// Nothing that somebody laid there is emptied or written, wherever it points.
+TEST_F(StateDirTest, LinksAreNotFollowed) {
+  Write("victim", "precious");
+  for (const char* trap : {"lock", "floors.new", ".probe"}) {
+    ASSERT_EQ(symlink((path_ + "/victim").c_str(), (path_ + "/" + trap).c_str()), 0);
+  }
+  EXPECT_FALSE(StateDir::Open(path_).ok());
+  unlink((path_ + "/lock").c_str());
+  auto state = StateDir::Open(path_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_FALSE(state->SaveFloors(SampleFloors()).ok());
+  EXPECT_EQ(Read("victim"), "precious");
+  unlink((path_ + "/floors.new").c_str());
+  unlink((path_ + "/.probe").c_str());
+}
+
+TEST_F(StateDirTest, ADirectoryThatOthersCanWriteIsRefused) {
+  for (const mode_t mode : {0777, 0770, 0702, 01777}) {
+    ASSERT_EQ(chmod(path_.c_str(), mode), 0);
+    const auto state = StateDir::Open(path_);
+    ASSERT_EQ(state.status().code(), absl::StatusCode::kPermissionDenied) << std::oct << mode;
+    EXPECT_NE(std::string(state.status().message()).find("chmod go-w " + path_), std::string::npos);
+  }
+  ASSERT_EQ(chmod(path_.c_str(), 0755), 0);
+  EXPECT_TRUE(StateDir::Open(path_).ok());
+}
+
+TEST_F(StateDirTest, SomebodyElsesDirectoryIsRefused) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root: chown";
+  ASSERT_EQ(chown(path_.c_str(), 65534, 65534), 0);
+  const auto state = StateDir::Open(path_);
+  ASSERT_EQ(state.status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_NE(std::string(state.status().message()).find("user 65534"), std::string::npos);
+  ASSERT_EQ(chown(path_.c_str(), 0, 0), 0);
+}
+
+TEST_F(StateDirTest, TheUmaskDoesNotMatter) {
+  const mode_t before = umask(0777);
+  const auto state = StateDir::Open(path_ + "/deep");
+  umask(before);
+  ASSERT_TRUE(state.ok()) << state.status();
+  struct stat st {};
+  ASSERT_EQ(stat((path_ + "/deep").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0700u);
+  unlink((path_ + "/deep/lock").c_str());
 }
 
 TEST_F(StateDirTest, WantedComesBack) {
@@ -107,16 +173,8 @@ TEST_F(StateDirTest, NodeIdStaysTheSame) {
   const auto first = state->NodeId(rng);
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_NE(*first, (std::array<uint8_t, 16>{}));
+  state = absl::InternalError("gone");
   EXPECT_EQ(*StateDir::Open(path_)->NodeId(rng), *first);
-}
-
-TEST_F(StateDirTest, NamesThatAreNoTunnelsAreRefused) {
-  auto state = StateDir::Open(path_);
-  ASSERT_TRUE(state.ok());
-  for (const char* name : {"", "../wanted", "a/b", ".."}) {
-    EXPECT_FALSE(state->SaveFloors(name, {}).ok()) << name;
-    EXPECT_FALSE(state->LoadFloors(name).ok()) << name;
-  }
 }
 
 TEST_F(StateDirTest, ADirectoryThatCannotBeIsNamed) {
@@ -124,22 +182,42 @@ TEST_F(StateDirTest, ADirectoryThatCannotBeIsNamed) {
   const auto state = StateDir::Open(path_ + "/wanted");
   ASSERT_FALSE(state.ok());
   EXPECT_NE(std::string(state.status().message()).find(path_ + "/wanted"), std::string::npos);
+  EXPECT_NE(std::string(state.status().message()).find("not a directory"), std::string::npos);
 }
 
-TEST(PeerIdentity, DependsOnTheKeyAlone) {
-  config::Peer a;
+TEST(Identities, DependOnTheKeysAlone) {
+  config::Tunnel tunnel;
+  tunnel.peers.resize(1);
+  config::Peer& a = tunnel.peers[0];
   a.public_key[0] = 0xab;
-  EXPECT_EQ(PeerIdentity(a).substr(0, 4), "ab00");
-  EXPECT_EQ(PeerIdentity(a).size(), 64u);
-  config::Peer s, t, u;
-  for (config::Peer* p : {&s, &t, &u}) {
-    p->auth = config::Auth::kSharedKey;
-    p->shared_key = SecretBytes(16);
+  EXPECT_FALSE(IdentitiesOf(tunnel).ok()) << "a key pair of our own is needed";
+  std::array<uint8_t, 32> octets{};
+  octets[0] = 0x40;
+  tunnel.private_key = Secret<32>::FromSpan(octets);
+  const Identities first = IdentitiesOf(tunnel)->at(0);
+  EXPECT_EQ(first.peer.substr(0, 4), "ab00");
+  EXPECT_EQ(first.own.size(), 64u);
+  a.name = tunnel.name = "other";
+  EXPECT_EQ(IdentitiesOf(tunnel)->at(0), first);
+  octets[0] = 0x80;
+  tunnel.private_key = Secret<32>::FromSpan(octets);
+  EXPECT_NE(IdentitiesOf(tunnel)->at(0).own, first.own);
+  EXPECT_EQ(IdentitiesOf(tunnel)->at(0).peer, first.peer);
+}
+
+TEST(Identities, OfASharedKeyAreOneForBothEnds) {
+  config::Tunnel tunnel;
+  tunnel.peers.resize(3);
+  for (config::Peer& peer : tunnel.peers) {
+    peer.auth = config::Auth::kSharedKey;
+    peer.shared_key = SecretBytes(16);
   }
-  t.name = "other";
-  u.shared_key->UnsafeMutableBytes()[3] = 1;
-  EXPECT_EQ(PeerIdentity(s), PeerIdentity(t));
-  EXPECT_NE(PeerIdentity(s), PeerIdentity(u));
+  tunnel.peers[1].name = "other";
+  tunnel.peers[2].shared_key->UnsafeMutableBytes()[3] = 1;
+  const std::vector<Identities> all = *IdentitiesOf(tunnel);
+  EXPECT_EQ(all[0], all[1]);
+  EXPECT_EQ(all[0].own, all[0].peer);
+  EXPECT_NE(all[0], all[2]);
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ inline Endpoint SampleEndpoint() { return *Endpoint::Parse("[fe80::1%7]:6789"); 
 inline Floor SampleFloor(uint8_t seed) {
   Floor floor;
   for (size_t i = 0; i < 12; ++i) {
+    floor.sent[i] = static_cast<uint8_t>(seed + 50 + i);
     floor.sent_reserved[i] = static_cast<uint8_t>(seed + i);
     floor.received[i] = static_cast<uint8_t>(seed + 100 + i);
   }
