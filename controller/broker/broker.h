@@ -49,6 +49,9 @@ class Broker {
 
   // Starts the first engine.
   absl::Status Start();
+  // Takes all tunnels down, which tells their peers, and runs `stopped` then, or after a second at
+  // the latest. They stay wanted. To be called once.
+  void Stop(std::function<void()> stopped);
 
   size_t tunnels() const { return tunnels_.size(); }
   pid_t engine_pid() const { return supervisor_->pid(); }
@@ -57,6 +60,7 @@ class Broker {
   struct Removal {
     std::vector<uint64_t> requests;
     TimerId timer = TimerId::kNone;
+    bool remake = false;  // to come up again at once
   };
   using TunnelMap = std::map<ipc::TunnelId, std::unique_ptr<Tunnel>>;
 
@@ -71,6 +75,7 @@ class Broker {
   void OnEngineDeath();
   void OnMessage(ipc::Message message);
   ipc::Hello MakeHello(bool takeover);
+  void LookAtNarrow();
 
   void Handle(const ipc::Ready& m);
   void Handle(const ipc::UpRequest& m);
@@ -87,6 +92,8 @@ class Broker {
 
   // Lifecycle of tunnels.
   absl::StatusOr<ipc::TunnelId> Up(const std::string& name);
+  absl::StatusOr<ipc::TunnelId> BringUp(config::Tunnel config);
+  Removal& BeginRemoval(ipc::TunnelId id);
   absl::StatusOr<Floors> LoadFloors(const std::string& tunnel);
   absl::Status UpAlready(const Tunnel& tunnel) const;
   absl::Status SetUpPeers(Tunnel* tunnel);
@@ -103,6 +110,11 @@ class Broker {
   void OnResolved(ipc::TunnelId tunnel, ipc::PeerId peer, Resolved answer);
 
   void OnNetworkChange();
+
+  // remake.cc
+  void OnLinkGone(int ifindex);
+  void Remake(std::shared_ptr<const config::Tunnel> config);
+  bool IsWanted(const std::string& name) const;
 
   EventLoop& loop_;
   const BrokerOptions options_;
@@ -127,6 +139,10 @@ class Broker {
   ipc::TunnelId next_tunnel_ = 1;
   ipc::PeerId next_peer_ = 1;
   TimerId settle_timer_ = TimerId::kNone;
+  TimerId narrow_timer_ = TimerId::kNone;
+  TimerId stop_timer_ = TimerId::kNone;
+  std::function<void()> stopped_;                 // set once stopping
+  std::map<std::string, TimerId> remake_timers_;  // by tunnel, after a remake that failed
   bool ready_ = false;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Resolver> resolver_;
