@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/event_loop.h"
@@ -77,7 +78,6 @@ absl::Status RunBroker(const Arguments& arguments, std::function<void()> on_read
   CIPE_ASSIGN_OR_RETURN(UniqueFd listener, runtime.Listen());
   const SystemClock clock;
   CIPE_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create(clock));
-  CIPE_RETURN_IF_ERROR(loop->Watch(signals.get(), EPOLLIN, [&](uint32_t) { loop->Stop(); }));
   broker::BrokerOptions options;
   options.config_dir = arguments.config_dir;
   options.state_dir = arguments.state_dir;
@@ -88,6 +88,13 @@ absl::Status RunBroker(const Arguments& arguments, std::function<void()> on_read
                         broker::Broker::Create(
                             *loop, std::move(options), std::move(listener),
                             [threshold] { return broker::SpawnEngine(threshold); }, on_ready));
+  bool stopping = false;
+  CIPE_RETURN_IF_ERROR(loop->Watch(signals.get(), EPOLLIN, [&](uint32_t) {
+    signalfd_siginfo signal;
+    if (read(signals.get(), &signal, sizeof signal) != sizeof signal) return;
+    if (std::exchange(stopping, true)) return loop->Stop();  // twice: at once
+    broker->Stop([&] { loop->Stop(); });
+  }));
   CIPE_RETURN_IF_ERROR(broker->Start());
   const absl::Status status = loop->Run();
   sd_notify(0, "STOPPING=1");

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/status_macros.h"
+#include "broker/tunnel_plan.h"
 #include "config/config.h"
 #include "ipc/memfd.h"
 #include "netlink/route.h"
@@ -22,6 +23,10 @@ using std::chrono::seconds;
 constexpr auto kResolveAgain = seconds(10);
 // Bursts of netlink events (a link going up brings dozens) are looked at once.
 constexpr auto kSettle = milliseconds(100);
+// A path MTU that ICMP lowered comes back without an event (ip_rt_mtu_expires, 600 s).
+constexpr auto kLookAtNarrow = seconds(60);
+// How long peers are told for that we stop.
+constexpr auto kStopPatience = seconds(1);
 
 UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
@@ -78,7 +83,8 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
 Broker::~Broker() {
   resolver_.reset();
   loop_.Unwatch(monitor_.fd());
-  loop_.Cancel(settle_timer_);
+  for (const TimerId timer : {settle_timer_, narrow_timer_, stop_timer_}) loop_.Cancel(timer);
+  for (auto& [name, timer] : remake_timers_) loop_.Cancel(timer);
   for (auto& [id, removal] : removals_) loop_.Cancel(removal.timer);
   for (auto& [peer, timer] : resolving_) loop_.Cancel(timer);
   // First the engine: its descriptors would keep sockets and keys alive.
@@ -93,7 +99,27 @@ Broker::~Broker() {
   floor_writer_.reset();  // last: the disk may keep us waiting
 }
 
-absl::Status Broker::Start() { return supervisor_->Start(); }
+absl::Status Broker::Start() {
+  LookAtNarrow();
+  return supervisor_->Start();
+}
+
+void Broker::LookAtNarrow() {
+  narrow_timer_ = loop_.After(kLookAtNarrow, [this] {
+    next_hops_->RefreshNarrow();
+    LookAtNarrow();
+  });
+}
+
+void Broker::Stop(std::function<void()> stopped) {
+  stopped_ = std::move(stopped);
+  if (tunnels_.empty()) return stopped_();
+  stop_timer_ = loop_.After(kStopPatience, stopped_);
+  std::vector<ipc::TunnelId> ids;
+  for (const auto& [id, tunnel] : tunnels_) ids.push_back(id);
+  for (const ipc::TunnelId id : ids) BeginRemoval(id);
+  if (!supervisor_->running()) OnEngineDeath();
+}
 
 void Broker::Tell(ipc::Message message) {
   if (supervisor_ == nullptr || !supervisor_->running()) return;  // the next engine is told all
@@ -152,7 +178,7 @@ void Broker::Handle(const ipc::UpRequest& m) {
     // A tunnel that the next start would not bring up again is not what was asked for.
     const absl::Status saved = AddWanted(m.name);
     if (saved.ok()) return Answer(m.request, absl::OkStatus(), *id);
-    if (new_one) TakeDown(*id, 0);
+    if (new_one) BeginRemoval(*id);
     id = saved;
   }
   Log(Severity::kWarning, "up ", m.name, ": ", id.status().message());
@@ -164,8 +190,11 @@ void Broker::Handle(const ipc::DownRequest& m) {
   const absl::Status forgotten = RemoveWanted(m.name);  // NotFound: it was not wanted
   if (tunnel == nullptr) return Answer(m.request, forgotten);
   const bool kept = forgotten.ok() || absl::IsNotFound(forgotten);
-  TakeDown(tunnel->id(), kept ? m.request : 0);
-  if (kept) return;
+  Removal& removal = BeginRemoval(tunnel->id());
+  if (kept) {
+    removal.requests.push_back(m.request);
+    return;
+  }
   // Who was told that it is down must not find it up after the next start.
   Answer(m.request, absl::Status(forgotten.code(),
                                  absl::StrCat("tunnel ", m.name,
@@ -174,15 +203,14 @@ void Broker::Handle(const ipc::DownRequest& m) {
                                               forgotten.message())));
 }
 
-void Broker::TakeDown(ipc::TunnelId id, uint64_t request) {
-  const bool first = !removals_.contains(id);
-  Removal& removal = removals_[id];
-  removal.requests.push_back(request);
-  if (!first) return;
-  removal.timer = loop_.After(options_.removal_patience, [this, id] {
+Broker::Removal& Broker::BeginRemoval(ipc::TunnelId id) {
+  const auto [it, first] = removals_.try_emplace(id);
+  if (!first) return it->second;
+  it->second.timer = loop_.After(options_.removal_patience, [this, id] {
     supervisor_->Kill(absl::StrCat("it does not let go of tunnel ", id));
   });
   Tell(ipc::TunnelRemove{id});
+  return it->second;
 }
 
 void Broker::Handle(const ipc::TunnelRemoved& m) {
@@ -217,6 +245,12 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
     return tunnel->id();
   }
   CIPE_ASSIGN_OR_RETURN(config::Tunnel config, config::LoadTunnel(options_.config_dir, name));
+  return BringUp(std::move(config));
+}
+
+absl::StatusOr<ipc::TunnelId> Broker::BringUp(config::Tunnel config) {
+  if (stopped_) return absl::UnavailableError("ciped is stopping");
+  const std::string name = config.name;
   std::vector<const config::Tunnel*> all = {&config};
   for (const auto& [id, tunnel] : tunnels_) all.push_back(&tunnel->config());
   CIPE_RETURN_IF_ERROR(config::CheckAcross(absl::MakeConstSpan(all)));
@@ -290,11 +324,17 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   WipeSessions(id);
   SyncListeners();
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
+  const auto config =
+      std::make_shared<const config::Tunnel>(CloneConfig(tunnel.mapped()->config()));
   tunnel.mapped().reset();
   if (removal.empty()) return;
   for (const uint64_t request : removal.mapped().requests) {
     Answer(request, absl::OkStatus(), id);
   }
+  if (removal.mapped().remake) Remake(config);
+  if (!stopped_ || !tunnels_.empty()) return;
+  loop_.Cancel(stop_timer_);
+  stopped_();
 }
 
 // The engine did this already, unless it died over it.
@@ -373,9 +413,10 @@ void Broker::OnResolved(ipc::TunnelId id, ipc::PeerId peer, Resolved answer) {
 
 void Broker::OnNetworkChange() {
   const absl::Status status = monitor_.Drain([this](const netlink::Event& event) {
-    if (const auto* link = std::get_if<netlink::LinkEvent>(&event); link && !link->removed) {
-      carriers_->OnLink(link->link);
-    }
+    const auto* link = std::get_if<netlink::LinkEvent>(&event);
+    if (link == nullptr) return;
+    if (link->removed) return OnLinkGone(link->link.index);
+    carriers_->OnLink(link->link);
   });
   if (!status.ok()) {
     Log(Severity::kError, "netlink monitor: ", status.message());

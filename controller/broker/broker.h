@@ -50,6 +50,9 @@ class Broker {
 
   // Starts the first engine.
   absl::Status Start();
+  // Takes all tunnels down, which tells their peers, and runs `stopped` then, or after a second at
+  // the latest. They stay wanted. To be called once.
+  void Stop(std::function<void()> stopped);
 
   size_t tunnels() const { return tunnels_.size(); }
   pid_t engine_pid() const { return supervisor_->pid(); }
@@ -58,6 +61,7 @@ class Broker {
   struct Removal {
     std::vector<uint64_t> requests;
     TimerId timer = TimerId::kNone;
+    bool remake = false;  // to come up again at once
   };
   using TunnelMap = std::map<ipc::TunnelId, std::unique_ptr<Tunnel>>;
 
@@ -72,6 +76,7 @@ class Broker {
   void OnEngineDeath();
   void OnMessage(ipc::Message message);
   ipc::Hello MakeHello(bool takeover);
+  void LookAtNarrow();
 
   void Handle(const ipc::Ready& m);
   void Handle(const ipc::UpRequest& m);
@@ -88,10 +93,11 @@ class Broker {
 
   // Lifecycle of tunnels.
   absl::StatusOr<ipc::TunnelId> Up(const std::string& name);
+  absl::StatusOr<ipc::TunnelId> BringUp(config::Tunnel config);
+  // Requests added to it are answered when the tunnel is gone.
+  Removal& BeginRemoval(ipc::TunnelId id);
   absl::Status UpAlready(const Tunnel& tunnel) const;
   absl::Status SetUpPeers(Tunnel* tunnel);
-  // The request (0: nobody's) is answered when the tunnel is gone.
-  void TakeDown(ipc::TunnelId id, uint64_t request);
   void FinishRemoval(ipc::TunnelId id);
   void WipeSessions(ipc::TunnelId id);
   void SyncListeners();
@@ -107,6 +113,11 @@ class Broker {
   void OnResolved(ipc::TunnelId tunnel, ipc::PeerId peer, Resolved answer);
 
   void OnNetworkChange();
+
+  // remake.cc
+  void OnLinkGone(int ifindex);
+  void Remake(std::shared_ptr<const config::Tunnel> config);
+  bool IsWanted(const std::string& name) const;
 
   EventLoop& loop_;
   const BrokerOptions options_;
@@ -132,6 +143,10 @@ class Broker {
   ipc::TunnelId next_tunnel_ = 1;
   ipc::PeerId next_peer_ = 1;
   TimerId settle_timer_ = TimerId::kNone;
+  TimerId narrow_timer_ = TimerId::kNone;
+  TimerId stop_timer_ = TimerId::kNone;
+  std::function<void()> stopped_;                 // set once stopping
+  std::map<std::string, TimerId> remake_timers_;  // by tunnel, after a remake that failed
   bool ready_ = false;
   bool ending_ = false;  // what the last engine says about floors still counts, nothing else
   std::unique_ptr<Supervisor> supervisor_;

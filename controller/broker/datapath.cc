@@ -19,6 +19,22 @@ void AddLink(netlink::Socket* socket, int ifindex, std::vector<std::string>* nam
   }
 }
 
+// The least MTU that the kernel knows for the ways to numeric endpoints, set on a route or learned
+// from ICMP, octets; 0 when it knows no more than the interfaces'.
+uint32_t RouteMtu(netlink::Socket* socket, const config::Tunnel& config) {
+  uint32_t least = 0;
+  for (const config::Peer& peer : config.peers) {
+    if (!peer.endpoint.has_value()) continue;
+    const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
+    if (!endpoint.ok()) continue;
+    const auto route = netlink::LookupRoute(socket, endpoint->address, config.fwmark,
+                                            static_cast<int>(endpoint->scope_id));
+    if (!route.ok() || route->mtu == 0) continue;
+    least = least == 0 ? route->mtu : std::min(least, route->mtu);
+  }
+  return least;
+}
+
 // The carrier of one interface, or why there is none.
 absl::StatusOr<const Carrier*> AcquireOne(const CarrierChoice& found, CarrierTable* carriers) {
   if (!found.obstacle.empty()) return absl::FailedPreconditionError(found.obstacle);
@@ -73,6 +89,9 @@ absl::StatusOr<DatapathChoice> ChooseDatapath(netlink::Socket* socket, CarrierTa
   for (const std::string& name : names) {
     CIPE_ASSIGN_OR_RETURN(found.emplace_back(), ChooseCarrier(socket, name));
     const uint32_t mtu = found.back().link.mtu;
+    choice.path_mtu = choice.path_mtu == 0 ? mtu : std::min(choice.path_mtu, mtu);
+  }
+  if (const uint32_t mtu = RouteMtu(socket, config); mtu != 0) {
     choice.path_mtu = choice.path_mtu == 0 ? mtu : std::min(choice.path_mtu, mtu);
   }
   if (config.datapath == config::Datapath::kSocket) {

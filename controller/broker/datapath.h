@@ -18,7 +18,7 @@ struct DatapathChoice {
   bool degraded = false;                 // something was asked for that could not be had
   std::vector<ipc::CarrierId> carriers;  // acquired: to be released by whoever holds the choice
   std::vector<uint32_t> vlans;           // tags of the carriers, 0 for none
-  uint32_t path_mtu = 0;                 // smallest MTU of the carriers, 0 when there is none
+  uint32_t path_mtu = 0;                 // smallest of carriers and routes, 0 when unknown
 };
 
 // Names of the interfaces that the tunnel's outer packets use: Carrier= as it stands, else the ways

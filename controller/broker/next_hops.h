@@ -25,6 +25,8 @@ class NextHops {
   void Want(ipc::TunnelId tunnel, uint32_t fwmark, const Endpoint& endpoint);
   // Looks again at all of them and tells what changed.
   void Refresh();
+  // Only at those whose path MTU is below their carrier's: learned ones expire without an event.
+  void RefreshNarrow();
   void Forget(ipc::TunnelId tunnel);
   void ForgetAll() { wanted_.clear(); }
   size_t size() const { return wanted_.size(); }
@@ -33,8 +35,10 @@ class NextHops {
   struct Wanted {
     uint32_t fwmark = 0;
     ipc::NextHop told;
+    bool narrow = false;
   };
-  ipc::NextHop Ask(const Endpoint& endpoint, uint32_t fwmark) const;
+  void RefreshOne(const Endpoint& endpoint, Wanted* wanted);
+  Wanted Ask(const Endpoint& endpoint, uint32_t fwmark) const;
 
   netlink::Socket* socket_;
   const CarrierTable& carriers_;

@@ -68,9 +68,11 @@ absl::Status Tunnel::MakeNetdev() {
   return netlink::SetLinkMtu(socket_, ifindex_, mtu_);
 }
 
+bool Tunnel::NetdevGone() const { return !ports::TunAttached(tun_.queues.front().get()); }
+
 absl::Status Tunnel::FitMtu(uint32_t smallest) {
   const uint32_t mtu = LinkMtu(config_, mtu_, smallest);
-  if (mtu == link_mtu_) return absl::OkStatus();
+  if (mtu == link_mtu_ || ifindex_ == 0) return absl::OkStatus();
   CIPE_RETURN_IF_ERROR(netlink::SetLinkMtu(socket_, ifindex_, mtu));
   Log(Severity::kNotice, "tunnel ", config_.name, ": MTU ", mtu,
       mtu < mtu_ ? ", the smallest of its peers" : "");

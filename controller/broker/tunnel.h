@@ -34,6 +34,10 @@ class Tunnel {
   const config::Tunnel& config() const { return config_; }
   const DatapathChoice& datapath() const { return datapath_; }
   int ifindex() const { return ifindex_; }
+  // Was the netdev deleted by somebody else? One that was moved to another namespace still works.
+  bool NetdevGone() const;
+  // Its index may name another device by now.
+  void ForgetNetdev() { ifindex_ = 0; }
   uint16_t listen_port() const { return udp_.port; }
 
   // A peer's MTU became the smallest one, `smallest` octets, or is it no longer. Sets the netdev's

@@ -58,12 +58,13 @@ CarrierSink::Prepared* CarrierSink::FindNextHop(const Endpoint& endpoint) {
   return nullptr;
 }
 
+size_t CarrierSink::Room(const Prepared& to) {
+  return std::min(to.header.MaxPayload(to.hop.mtu), to.hop.queue->frame_size() - to.header.size());
+}
+
 SendResult CarrierSink::SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, size_t total,
                                 size_t each) {
   XskQueue& queue = *to.hop.queue;
-  const size_t room = std::min(to.header.MaxPayload(to.hop.mtu),
-                               queue.frame_size() - to.header.size());
-  if (std::min(each, total) > room) return SendResult::kTooBig;
   SendResult result = SendResult::kSent;
   for (size_t at = 0; at < total; at += each) {
     const size_t size = std::min(each, total - at);
@@ -87,7 +88,11 @@ SendResult CarrierSink::SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, 
 SendResult CarrierSink::SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
                                 size_t total, size_t each) {
   if (afxdp_) {
-    if (Prepared* to = FindNextHop(path.remote)) return SendXsk(*to, ecn, data, total, each);
+    Prepared* to = FindNextHop(path.remote);
+    // What does not fit the path has to be fragmented, which is the kernel's trade.
+    if (to != nullptr && std::min(each, total) <= Room(*to)) {
+      return SendXsk(*to, ecn, data, total, each);
+    }
   }
   return SendUdp(path, ecn, data, total, each);
 }
@@ -100,6 +105,10 @@ void CarrierSink::SetNextHop(const Endpoint& endpoint, const NextHop& hop) {
 }
 
 void CarrierSink::ForgetNextHop(const Endpoint& endpoint) { hops_.erase(endpoint); }
+
+void CarrierSink::AskAgain(const Endpoint& endpoint) {
+  if (wanted_ && hops_.contains(endpoint)) wanted_(endpoint);
+}
 
 void CarrierSink::ForgetQueue(const XskQueue* queue) {
   absl::erase_if(hops_, [&](const auto& entry) { return entry.second.hop.queue == queue; });

@@ -16,7 +16,7 @@ namespace cipe::dataplane {
 // Outer addresses of frames to one endpoint through AF_XDP.
 struct NextHop {
   XskQueue* queue = nullptr;
-  uint32_t mtu = 0;              // of the carrier
+  uint32_t mtu = 0;  // of the path, as far as known; at most the carrier's
   packet::OuterPath outer;
 };
 
@@ -33,6 +33,8 @@ class CarrierSink final : public RunSink {
   void SetNextHopWanted(std::function<void(const Endpoint&)> wanted) { wanted_ = std::move(wanted); }
   void SetNextHop(const Endpoint& endpoint, const NextHop& hop);
   void ForgetNextHop(const Endpoint& endpoint);
+  // Asks anew for a next hop that is known: the network says that something about it has changed.
+  void AskAgain(const Endpoint& endpoint);
   void ForgetQueue(const XskQueue* queue);
 
  private:
@@ -43,6 +45,8 @@ class CarrierSink final : public RunSink {
   SendResult SendUdp(const session::Path& path, uint8_t ecn, const uint8_t* data, size_t total,
                      size_t each);
   SendResult SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, size_t total, size_t each);
+  // The largest UDP payload that may go through AF_XDP.
+  static size_t Room(const Prepared& to);
   Prepared* FindNextHop(const Endpoint& endpoint);
 
   std::unique_ptr<ports::UdpPort> udp4_, udp6_;

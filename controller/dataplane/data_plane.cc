@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <thread>
 
 #include "base/status_macros.h"
@@ -13,6 +14,9 @@ namespace {
 // Reads of one tunnel netdev before other descriptors get their turn.
 constexpr int kReadsPerTurn = 256;
 constexpr size_t kMaxErrors = 256;
+// Anybody can send ICMP messages: so often at most they make us ask the broker about a path's MTU.
+// A path that really is narrow says so again.
+constexpr auto kAskAgain = std::chrono::milliseconds(100);
 
 int WorkerCount() {
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
@@ -51,15 +55,32 @@ DataPlane::~DataPlane() {
   for (const uint32_t id : ids) RemoveCarrier(id);
 }
 
-bool DataPlane::ReceiveSocket(Tunnel& tunnel, ports::UdpPort& port, uint32_t events, Instant now) {
-  if ((events & EPOLLERR) != 0) {
-    std::vector<ports::UdpError> errors;
-    port.TakeErrors(&errors);
-    std::lock_guard lock(tunnel.error_mutex);
-    for (ports::UdpError& e : errors) {
-      if (tunnel.errors.size() < kMaxErrors) tunnel.errors.push_back(std::move(e));
+void DataPlane::TakeSocketErrors(Tunnel& tunnel, ports::UdpPort& port, Instant now) {
+  std::vector<ports::UdpError> errors;
+  port.TakeErrors(&errors);
+  std::lock_guard lock(tunnel.error_mutex);
+  for (ports::UdpError& e : errors) {
+    if (e.error == EMSGSIZE) {
+      HearTooBig(tunnel, e.destination, now);  // what is too big is split: no trouble to report
+    } else if (tunnel.errors.size() < kMaxErrors) {
+      tunnel.errors.push_back(std::move(e));
     }
   }
+}
+
+// The kernel has learned a path's MTU from ICMP and heeds it; frames through AF_XDP pass it by.
+void DataPlane::HearTooBig(Tunnel& tunnel, const Endpoint& destination, Instant now) {
+  if (!tunnel.ports.afxdp || now < tunnel.ask_again_at) return;
+  tunnel.ask_again_at = now + kAskAgain;
+  for (const auto& sender : tunnel.senders) {
+    // RemoveTunnel ends this before it runs its own command there, so the pointer stays good.
+    sender->worker->worker->Post(
+        [s = sender.get(), destination] { s->sink->AskAgain(destination); });
+  }
+}
+
+bool DataPlane::ReceiveSocket(Tunnel& tunnel, ports::UdpPort& port, uint32_t events, Instant now) {
+  if ((events & EPOLLERR) != 0) TakeSocketErrors(tunnel, port, now);
   bool more = false;
   const absl::Span<const ports::Datagram> datagrams = port.ReceiveBatch(&more);
   std::vector<session::Path> paths;
@@ -100,6 +121,11 @@ bool DataPlane::ReadTun(Tunnel& tunnel, Sender& sender, ports::TunPort& tun, Ins
   for (int i = 0; i < kReadsPerTurn; ++i) {
     packet::VnetHeader header;
     const int size = tun.Read(&header, packet, ports::TunPort::kMaxRead);
+    if (size == ports::TunPort::kGone) {
+      // Its descriptor is "ready" for ever; the broker hears from netlink and makes a new netdev.
+      sender.worker->worker->Unwatch(tun.fd());
+      return false;
+    }
     if (size <= 0) return false;
     pipeline.Process(*tunnel.ports.path, *sender.sink, header, packet, static_cast<size_t>(size),
                      now);
@@ -151,10 +177,6 @@ absl::Status DataPlane::AddTunnel(TunnelPorts ports) {
     TunSink* sink = tunnel.writers.back().get();
     rx->worker->Call([&] { rx->by_port[tunnel.ports.path->listen_port] = {tunnel.ports.path, sink}; });
   }
-  tunnel.socket_worker->worker->Call([&] {
-    WatchSocket(tunnel, tunnel.receive4.get());
-    WatchSocket(tunnel, tunnel.receive6.get());
-  });
   for (size_t w = 0; w < tx_.size(); ++w) {
     std::vector<size_t> queues;
     for (size_t q = 0; q < tunnel.ports.tun.size(); ++q) {
@@ -162,6 +184,11 @@ absl::Status DataPlane::AddTunnel(TunnelPorts ports) {
     }
     if (!queues.empty()) StartSender(tunnel, *tx_[w], std::move(queues));
   }
+  // Last: whoever serves the sockets looks at the senders, too.
+  tunnel.socket_worker->worker->Call([&] {
+    WatchSocket(tunnel, tunnel.receive4.get());
+    WatchSocket(tunnel, tunnel.receive6.get());
+  });
   tunnels_[id] = std::move(owned);
   return absl::OkStatus();
 }
@@ -170,19 +197,19 @@ void DataPlane::RemoveTunnel(uint32_t id) {
   const auto it = tunnels_.find(id);
   if (it == tunnels_.end()) return;
   Tunnel& tunnel = *it->second;
-  for (const auto& sender : tunnel.senders) {
-    sender->worker->worker->Call([&] {
-      for (const auto& tun : sender->tun) sender->worker->worker->Unwatch(tun->fd());
-      sender->worker->pipeline->Flush(clock_.Now());
-      sender->worker->pipeline->DropStaged(*tunnel.ports.path);
-    });
-  }
   for (const auto& rx : rx_) {
     rx->worker->Call([&] {
       rx->by_port.erase(tunnel.ports.path->listen_port);
       if (rx.get() != tunnel.socket_worker) return;
       if (tunnel.receive4) rx->worker->Unwatch(tunnel.receive4->fd());
       if (tunnel.receive6) rx->worker->Unwatch(tunnel.receive6->fd());
+    });
+  }
+  for (const auto& sender : tunnel.senders) {
+    sender->worker->worker->Call([&] {
+      for (const auto& tun : sender->tun) sender->worker->worker->Unwatch(tun->fd());
+      sender->worker->pipeline->Flush(clock_.Now());
+      sender->worker->pipeline->DropStaged(*tunnel.ports.path);
     });
   }
   tunnels_.erase(it);
@@ -225,12 +252,12 @@ void DataPlane::RemoveCarrier(uint32_t id) {
   carriers_.erase(it);
 }
 
-void DataPlane::SetNextHop(uint32_t carrier, const Endpoint& endpoint,
+void DataPlane::SetNextHop(uint32_t carrier, const Endpoint& endpoint, uint32_t mtu,
                            const packet::OuterPath& outer) {
   const auto it = carriers_.find(carrier);
   if (it == carriers_.end() || it->second.queues.empty()) return;
   for (const auto& [id, tunnel] : tunnels_) {
-    NextHop hop{it->second.queues.front().get(), it->second.mtu, outer};
+    NextHop hop{it->second.queues.front().get(), std::min(mtu, it->second.mtu), outer};
     hop.outer.source.port = tunnel->ports.path->listen_port;
     for (const auto& sender : tunnel->senders) {
       sender->worker->worker->Call([&] { sender->sink->SetNextHop(endpoint, hop); });

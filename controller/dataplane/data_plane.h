@@ -46,7 +46,9 @@ class DataPlane {
   void AddCarrier(uint32_t carrier, uint32_t mtu, std::vector<std::unique_ptr<XskQueue>> queues);
   void RemoveCarrier(uint32_t carrier);
   // `outer` without the tunnel's source port, which is filled in here.
-  void SetNextHop(uint32_t carrier, const Endpoint& endpoint, const packet::OuterPath& outer);
+  // `mtu`: of the path, octets.
+  void SetNextHop(uint32_t carrier, const Endpoint& endpoint, uint32_t mtu,
+                  const packet::OuterPath& outer);
   void ForgetNextHop(const Endpoint& endpoint);
 
   // Packets that waited for a session of this tunnel may go now.
@@ -81,6 +83,7 @@ class DataPlane {
     std::vector<std::unique_ptr<Sender>> senders;
     std::unique_ptr<ports::UdpPort> control4, control6;
     RxWorker* socket_worker = nullptr;
+    Instant ask_again_at{};                            // its thread's: see HearTooBig
     std::vector<ports::UdpError> errors;               // guarded by error_mutex
     std::mutex error_mutex;
   };
@@ -93,6 +96,8 @@ class DataPlane {
   DataPlane(const Clock& clock) : clock_(clock) {}
   void WatchSocket(Tunnel& tunnel, ports::UdpPort* port);
   bool ReceiveSocket(Tunnel& tunnel, ports::UdpPort& port, uint32_t events, Instant now);
+  void TakeSocketErrors(Tunnel& tunnel, ports::UdpPort& port, Instant now);
+  void HearTooBig(Tunnel& tunnel, const Endpoint& destination, Instant now);
   void StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t> queues);
   bool ReadTun(Tunnel& tunnel, Sender& sender, ports::TunPort& tun, Instant now);
 

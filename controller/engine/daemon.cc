@@ -198,6 +198,7 @@ void Daemon::On(ipc::TunnelAdd& add) {
 }
 
 void Daemon::On(ipc::TunnelRemove& remove) {
+  engine_->CloseSessions(remove.tunnel);
   engine_->StopTunnel(remove.tunnel);
   plane_->RemoveTunnel(remove.tunnel);
   CheckWaiters(remove.tunnel, true);
@@ -216,7 +217,7 @@ void Daemon::On(ipc::NextHop& hop) {
   outer.destination_mac = hop.destination_mac;
   outer.source.address = hop.local;
   outer.destination = hop.endpoint;
-  plane_->SetNextHop(hop.carrier, hop.endpoint, outer);
+  plane_->SetNextHop(hop.carrier, hop.endpoint, hop.mtu, outer);
 }
 
 void Daemon::On(ipc::Reply& reply) {

@@ -63,6 +63,9 @@ class Engine {
   // No handshake, no new session from here on; then workers must let go, then RemoveTunnel.
   void StopTunnel(uint32_t tunnel);
   void RemoveTunnel(uint32_t tunnel);
+  // Tells the peers of a tunnel that its sessions end (docs/protocol.md, "In-tunnel control"); to
+  // be called just before they do.
+  void CloseSessions(uint32_t tunnel);
   Tunnel* FindTunnel(uint32_t tunnel);
   Tunnel* FindTunnel(absl::string_view name);
 
@@ -130,6 +133,7 @@ class Engine {
   void Retire(session::Session* session);
   void RetireAll(Peer& peer);
   void SavePeer(const Peer& peer);
+  void SaveTraffic(Peer& peer, Instant now);
   void SetPeerMtu(Peer& peer, uint32_t mtu);
   uint32_t TakeIndex();
   void GiveIndex(uint32_t index, Instant now);
@@ -140,6 +144,7 @@ class Engine {
   void SendKeepalive(Peer& peer);
   void SendUnder(session::Session& session, absl::Span<const uint8_t> plaintext);
   void ControlTlv(const dataplane::Event& event);
+  void CloseReceived(Peer& peer, uint32_t session);
   void ExpireSessions(Peer& peer, Instant now);
   Instant TickPeer(Peer& peer, Instant now);
   Instant TickAttempt(Peer& peer, Instant now);

@@ -57,6 +57,8 @@ struct Peer {
 
   Endpoint configured;                  // resolved; unset = none
   std::optional<WallTime> latest_handshake;
+  uint64_t saved_packets = 0;  // rx + tx when its counters last went to the store
+  Instant save_traffic_at{};
   std::string trouble;                  // what the network or the peer said last; for `show`
 
   bool initiated_by_key() const { return config.auth == config::Auth::kPublicKey; }

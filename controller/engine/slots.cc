@@ -211,6 +211,11 @@ void Engine::SavePeer(const Peer& peer) {
   if (peer.latest_handshake.has_value()) {
     value.last_handshake_unix_ns = static_cast<uint64_t>(peer.latest_handshake->unix_ns);
   }
+  const session::Traffic& traffic = peer.path.traffic;
+  value.rx_bytes = traffic.rx_bytes.load();
+  value.tx_bytes = traffic.tx_bytes.load();
+  value.rx_packets = traffic.rx_packets.load();
+  value.tx_packets = traffic.tx_packets.load();
   store_.SavePeer(peer.id(), value);
 }
 
@@ -264,6 +269,11 @@ void Engine::TakeOver(Tunnel& tunnel) {
     cipe_peer known{};
     if (!store_.LoadPeer(peer->id(), &known)) continue;
     if (known.mtu != 0) SetPeerMtu(*peer, known.mtu);
+    session::Traffic& traffic = peer->path.traffic;
+    traffic.rx_bytes = known.rx_bytes;
+    traffic.tx_bytes = known.tx_bytes;
+    traffic.rx_packets = known.rx_packets;
+    traffic.tx_packets = known.tx_packets;
     if (known.endpoint_family == 0) continue;
     Endpoint endpoint;
     endpoint.address = known.endpoint_family == 4 ? IpAddress::V4(known.endpoint_address)

@@ -17,6 +17,8 @@ using session::Session;
 
 // Workers stamp what they do; the control thread looks this often (session/timers.h).
 constexpr auto kLookInterval = 500ms;
+// Traffic counters go to the store so often, for an engine that takes over.
+constexpr auto kSaveTraffic = 1s;
 constexpr Duration kNever = 3600s;
 
 }  // namespace
@@ -36,6 +38,38 @@ void Engine::SendUnder(Session& session, absl::Span<const uint8_t> plaintext) {
   }
   session.path().last_sent.store(ToNanos(clock_.Now()), std::memory_order_relaxed);
   world_.Send(session.path().tunnel, session.path().path.Get(), frame);
+}
+
+void Engine::CloseSessions(uint32_t id) {
+  Tunnel* tunnel = FindTunnel(id);
+  if (tunnel == nullptr) return;
+  std::array<uint8_t, protocol::kTlvHeaderSize> close;
+  protocol::BuildControl(protocol::Close{}, absl::MakeSpan(close));
+  for (const auto& peer : tunnel->peers) {
+    if (peer->current == nullptr) continue;
+    // First of all nobody sends data any more: the peer could not open it.
+    peer->path.current.store(nullptr, std::memory_order_release);
+    SendUnder(*peer->current, close);
+  }
+}
+
+// What was agreed on after the close was sent is not meant: the network may deliver late.
+void Engine::CloseReceived(Peer& peer, uint32_t session) {
+  const Session* under = FindSession(peer, session);
+  if (under == nullptr) return;
+  Log(Severity::kInfo, peer.tunnel->config.name, ": peer ", peer.config.name,
+      " closed the session");
+  const uint64_t newest = under->setup().generation;
+  for (Session** slot : {&peer.previous, &peer.next, &peer.current}) {
+    if (*slot == nullptr || (*slot)->setup().generation > newest) continue;
+    if (slot == &peer.current) {
+      peer.path.current.store(nullptr, std::memory_order_release);
+      peer.timers.Reset();
+    }
+    Retire(*slot);
+    *slot = nullptr;
+  }
+  SavePeer(peer);
 }
 
 void Engine::SendKeepalive(Peer& peer) {
@@ -62,10 +96,7 @@ void Engine::ControlTlv(const dataplane::Event& event) {
     SetPeerMtu(*peer, changed->mtu);
     SavePeer(*peer);
   } else if (std::holds_alternative<protocol::Close>(*message)) {
-    Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
-        " closed the session");
-    RetireAll(*peer);
-    SavePeer(*peer);
+    CloseReceived(*peer, event.session);
   }
 }
 
@@ -103,8 +134,18 @@ Instant Engine::TickAttempt(Peer& peer, Instant now) {
   return peer.attempt.has_value() ? peer.attempt->retry_at : now + kLookInterval;
 }
 
+void Engine::SaveTraffic(Peer& peer, Instant now) {
+  const session::Traffic& traffic = peer.path.traffic;
+  const uint64_t packets = traffic.rx_packets.load() + traffic.tx_packets.load();
+  if (packets == peer.saved_packets || now < peer.save_traffic_at) return;
+  peer.saved_packets = packets;
+  peer.save_traffic_at = now + kSaveTraffic;
+  SavePeer(peer);
+}
+
 Instant Engine::TickPeer(Peer& peer, Instant now) {
   ExpireSessions(peer, now);
+  SaveTraffic(peer, now);
   Instant next = now + kNever;
   const auto persistent = std::chrono::seconds(peer.config.persistent_keepalive_s);
   if (peer.current != nullptr) {

@@ -208,6 +208,7 @@ void Fields(Ar& ar, NextHop& m) {
   Fields(ar, m.endpoint);
   ar.Number(m.carrier);
   ar.Bool(m.usable);
+  ar.Number(m.mtu);
   Fields(ar, m.local);
   ar.Octets(m.source_mac);
   ar.Octets(m.destination_mac);

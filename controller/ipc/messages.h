@@ -106,6 +106,7 @@ struct NextHop {
   Endpoint endpoint;
   CarrierId carrier = 0;
   bool usable = false;          // false: not reachable through an AF_XDP carrier now
+  uint32_t mtu = 0;             // of the path as the kernel knows it, octets, IP header included
   IpAddress local;
   std::array<uint8_t, 6> source_mac{};
   std::array<uint8_t, 6> destination_mac{};
@@ -145,6 +146,7 @@ struct FloorUpdate {
   Floor floor;
 };
 
+// Asking again for a known one is how the engine says that the path's MTU may have changed.
 struct NextHopWanted {
   TunnelId tunnel = 0;
   Endpoint endpoint;

@@ -113,4 +113,9 @@ absl::StatusOr<TunDevice> CreateTunDevice(const TunOptions& options) {
   return device;
 }
 
+bool TunAttached(int queue) {
+  ifreq request{};
+  return ioctl(queue, TUNGETIFF, &request) == 0;
+}
+
 }  // namespace cipe::ports

@@ -33,4 +33,7 @@ struct TunDevice {
 // InvalidArgument.
 absl::StatusOr<TunDevice> CreateTunDevice(const TunOptions& options);
 
+// Is there still a netdev behind this queue, in whatever network namespace? (TUNGETIFF)
+bool TunAttached(int queue);
+
 }  // namespace cipe::ports

@@ -1,6 +1,7 @@
 // Packets to and from one queue of a TUN device with vnet headers: up to 64 KB per system call.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,6 +17,8 @@ class TunPort {
   // Headroom and capacity a read buffer must have: Segmenter works in place.
   static constexpr size_t kHeadroom = 64;
   static constexpr size_t kMaxRead = 65536;
+  // What Read returns when the device was deleted: the descriptor is good for nothing any more.
+  static constexpr int kGone = -EBADFD;
 
   // `fd` is a queue of tun_device.h, non-blocking. Borrowed: must outlive the port.
   explicit TunPort(int fd) : fd_(fd) {}
@@ -24,8 +27,8 @@ class TunPort {
   int fd() const { return fd_; }
 
   // Reads one packet to `buffer` (at least kMaxRead octets, kHeadroom before it are the caller's).
-  // Returns its size; 0 when there is nothing to read now; -errno on failure (-EBADFD: the device
-  // is gone; -EIO: it is down on some kernels).
+  // Returns its size; 0 when there is nothing to read now; -errno on failure (kGone among them;
+  // -EIO: it is down on some kernels).
   int Read(packet::VnetHeader* header, uint8_t* buffer, size_t capacity);
 
   struct WriteCounts {

@@ -36,7 +36,7 @@ enum class SendStatus : uint8_t {
   kSent,
   kWouldBlock,   // EAGAIN: socket buffer full; poll for EPOLLOUT or drop
   kNoBuffers,    // ENOBUFS, ENOMEM: the queue below is full; dropping is all there is
-  kTooBig,       // EMSGSIZE: exceeds the known path MTU
+  kTooBig,       // EMSGSIZE: more than UDP can carry, or than the path where it must not split
   kUnreachable,  // no route or no usable source address now; the hint may be stale
   kFailed,       // anything else, see error
 };
@@ -87,7 +87,8 @@ class UdpPort {
   // Sends `total` octets as datagrams of `gso_size` (the last may be shorter), at most
   // MaxRun(gso_size, family()) of them, to one endpoint of this port's family. `local` (may be
   // null) is the source address wished for; `tos` DSCP and ECN. Falls back to sendmmsg when the
-  // kernel refuses GSO, and remembers that.
+  // kernel refuses GSO, and remembers that. Datagrams above the path's MTU are fragmented where the
+  // socket's PathMtu lets them.
   SendResult Send(const Endpoint& to, const IpAddress* local, uint8_t tos, const uint8_t* data,
                   size_t total, size_t gso_size);
 
@@ -106,6 +107,7 @@ class UdpPort {
   const DatagramOrigin* OriginOf(uint32_t slot, uint32_t* gro_size);
   void SetDestination(const Endpoint& to);
   size_t FillControl(uint8_t* control, const IpAddress* local, uint8_t tos) const;
+  bool KnownTooBig(size_t size);
   int SendGso(const msghdr& plain, size_t gso_size);
   SendResult SendEach(const msghdr& plain, size_t total, size_t size);
 
@@ -115,6 +117,13 @@ class UdpPort {
   Options options_;
   bool gso_ = true;
   uint32_t gso_pause_ = 0;  // runs to send without GSO before trying it again
+  // The path that last refused GSO for the size of its segments, until so many more such runs.
+  struct Narrow {
+    Endpoint to;
+    size_t size = 0;
+    uint32_t runs = 0;
+  };
+  Narrow narrow_;
   Endpoint to_;             // what sockaddr_ was made from
   sockaddr_storage sockaddr_{};
   socklen_t sockaddr_size_ = 0;

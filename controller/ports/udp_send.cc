@@ -16,7 +16,8 @@ constexpr size_t kMaxUdp4 = 65507;  // 65535 less IPv4 and UDP headers
 constexpr size_t kMaxUdp6 = 65487;  // GSO builds one IPv6 packet, its header within 65535 octets
 
 // EINVAL is also what kernels before 6.14 say when a segment exceeds the MTU of this one path
-// (udp_send_skb), so GSO gets another chance after that many runs.
+// (udp_send_skb), so GSO gets another chance after that many runs. Later ones say EMSGSIZE, which
+// has no other meaning; plain datagrams of that size are fragmented (PathMtu::kWant).
 constexpr uint32_t kPauseRuns = 4096;
 constexpr uint32_t kForGood = UINT32_MAX;
 
@@ -126,7 +127,7 @@ SendResult UdpPort::Send(const Endpoint& to, const IpAddress* local, uint8_t tos
   message.msg_controllen = FillControl(control, local, tos);
   if (datagrams == 1) return SendEach(message, total, total);
   if (gso_pause_ != 0 && gso_pause_ != kForGood) --gso_pause_;
-  if (!gso()) return SendEach(message, total, gso_size);
+  if (!gso() || KnownTooBig(gso_size)) return SendEach(message, total, gso_size);
   const int error = SendGso(message, gso_size);
   switch (error) {
     case 0:
@@ -139,10 +140,20 @@ SendResult UdpPort::Send(const Endpoint& to, const IpAddress* local, uint8_t tos
     case EINVAL:
       gso_pause_ = kPauseRuns;
       break;
+    case EMSGSIZE:
+      narrow_ = {to_, gso_size, kPauseRuns};
+      break;
     default:
       return SendResult{StatusOf(error), 0, error};
   }
   return SendEach(message, total, gso_size);
+}
+
+// Asking the kernel costs a copy of the whole run each time.
+bool UdpPort::KnownTooBig(size_t size) {
+  if (narrow_.runs == 0 || size < narrow_.size || !(narrow_.to == to_)) return false;
+  --narrow_.runs;
+  return true;
 }
 
 int UdpPort::SendGso(const msghdr& plain, size_t gso_size) {

@@ -132,26 +132,27 @@ class Pair:
                 for size in sizes:
                     labs.ping(client, self.inner(self.other(client), family), size=size)
 
-    def transfer(self, client, family=4, octets=20_000_000):
-        """A file through one TCP connection; its SHA-256 must be the same at both ends."""
+    def transfer(self, client, family=4, octets=20_000_000, seconds=90):
+        """A file through one TCP connection, within `seconds`; its SHA-256 must be the same at both
+        ends."""
         server = self.other(client)
         address = self.inner(server, family)
         sink = server.start(*TRAFFIC, "tcp-sink", address, 7000, 60)
         expect(sink.stdout.readline().strip() == "ready", f"tcp-sink at {address} did not start")
         sent = json.loads(client.run(*TRAFFIC, "tcp-send", address, 7000, octets, octets,
-                                     timeout=90).stdout)
+                                     timeout=seconds).stdout)
         output, _ = sink.communicate(timeout=30)
         received = json.loads(output.strip().splitlines()[-1])
         expect(sent == received and received["octets"] == octets,
                f"{client.name} sent {sent}, {server.name} received {received}")
 
 
-def make_pair(lab, outer=4):
+def make_pair(lab, outer=4, mtu=1500):
     """site-a --eth0-- veth --eth0-- site-b, both families on the carrier."""
-    lab.echo("site-a [eth0] ---- veth, MTU 1500 ---- [eth0] site-b")
+    lab.echo(f"site-a [eth0] ---- veth, MTU {mtu} ---- [eth0] site-b")
     a, b = lab.site("site-a"), lab.site("site-b")
     lab.veth(*((site.namespace, "eth0", [f"192.0.2.{number}/24", f"2001:db8:1::{number}/64"])
-               for number, site in enumerate((a, b), 1)))
+               for number, site in enumerate((a, b), 1)), mtu=mtu)
     return Pair(lab, a, b, outer)
 
 

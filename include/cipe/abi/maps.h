@@ -26,7 +26,7 @@ typedef __u64 cipe_u64;
 #endif
 
 /* Version of everything below; who takes over maps of another version discards them. */
-#define CIPE_ABI_VERSION 1
+#define CIPE_ABI_VERSION 2
 
 #define CIPE_MAX_LISTENERS 4096
 #define CIPE_MAX_PEERS 65536
@@ -78,8 +78,12 @@ struct cipe_peer {
   cipe_u32 endpoint_scope;
   cipe_u8 identity[32];         /* public key, or the key id of a shared key and zeros */
   cipe_u64 last_handshake_unix_ns;
+  cipe_u64 rx_bytes; /* inner octets and packets; at most a second old under traffic */
+  cipe_u64 tx_bytes;
+  cipe_u64 rx_packets;
+  cipe_u64 tx_packets;
 };
-CIPE_ABI_ASSERT(sizeof(struct cipe_peer) == 72, "layout");
+CIPE_ABI_ASSERT(sizeof(struct cipe_peer) == 104, "layout");
 
 /* cipe_sessions: key is the receiver index without its lane bits (index >> CIPE_LANE_BITS). */
 #define CIPE_SESSION_INITIATOR 1u /* we started the handshake */

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import signal
+import time
 
 import lab as labs
 from sites import TRAFFIC, TUNNEL, drops, expect, make_pair
@@ -22,6 +23,10 @@ def kill_engine(lab, datapath):
     pair.configure(interface={"Datapath": datapath})
     pair.up()
     before = [site.peer()["latest_handshake"] for site in pair.both]
+    pair.transfer(pair.b, octets=2_000_000)
+    time.sleep(2)  # counters are kept for the next engine once a second
+    counted = pair.a.peer()["rx_bytes"]
+    expect(counted > 2_000_000, f"rx_bytes is {counted}")
     broker, engine = pair.a.daemons()
     expect(broker and engine, "ciped is not two processes")
     echo = pair.b.start(*TRAFFIC, "udp-echo", pair.inner(pair.b), 7100, 9)
@@ -38,6 +43,8 @@ def kill_engine(lab, datapath):
     expect(seen["answered"] > 100 and seen["longest_silence"] < 1.0, f"traffic stopped: {seen}")
     after = [site.peer()["latest_handshake"] for site in pair.both]
     expect(after == before, f"handshakes changed from {before} to {after}")
+    expect(pair.a.peer()["rx_bytes"] > counted,
+           f"rx_bytes fell from {counted} to {pair.a.peer()['rx_bytes']}")
     # Nothing on a veth is doubled: a counter seen twice was used twice.
     expect("rx_replayed" not in drops(pair.b), f"site-a used counters twice: {drops(pair.b)}")
     pair.ping_all()

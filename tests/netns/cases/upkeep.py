@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
+import pathlib
 import re
+import signal
 import time
 
 import lab as labs
@@ -158,7 +161,65 @@ def one_daemon_per_state(lab):
     pair.b.down(TUNNEL)
 
 
+def close(lab):
+    """A site that ends tells its peer: who could only wait for calls is called anew at once."""
+    pair = make_pair(lab)
+    pair.configure(only_here={"site-a": ({}, {"Endpoint": None})})
+    pair.up()
+
+    for end in (lambda: pair.a.down(TUNNEL), pair.a.stop_daemon):
+        labs.ping(pair.b, pair.inner(pair.a))
+        end()
+        labs.wait_for("site-b to know", lambda: pair.b.peer()["status"] != "connected", 3)
+        pair.a.up(TUNNEL, "--no-wait")
+        labs.ping(pair.b, pair.inner(pair.a))
+    pair.down()
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def netdev_deleted(lab):
+    """No worker spins on what is left of it, and it comes back as soon as it can."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.up()
+    broker, engine = pair.a.daemons()
+
+    def missing():
+        return pair.a.run("ip", "link", "show", TUNNEL, check=None, echo=False).returncode != 0
+
+    os.kill(broker, signal.SIGSTOP)  # so that nobody makes it anew
+    try:
+        pair.a.run("ip", "link", "delete", TUNNEL)
+        used = cpu_seconds(engine)
+        time.sleep(1.5)
+        used = cpu_seconds(engine) - used
+        expect(used < 0.3, f"the engine used {used:.2f} s of CPU within 1.5 s")
+        # In its way for a while: the address on another interface.
+        pair.a.run("ip", "address", "add", pair.inner(pair.a) + "/32", "dev", "lo")
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    labs.wait_for("the remains to be gone", lambda: not json.loads(
+        pair.a.cipectl("-j", "show", "tunnels", echo=False).stdout)["tunnels"])
+    expect(missing(), "the interface came back with an address that is taken")
+    pair.a.run("ip", "address", "delete", pair.inner(pair.a) + "/32", "dev", "lo")
+    labs.wait_for("the interface", lambda: not missing(), 15)
+    pair.wait_handshake()
+    pair.ping_all()
+    pair.a.run("ip", "link", "delete", TUNNEL)
+    labs.wait_for("the interface", lambda: not missing())
+    pair.wait_handshake()
+    pair.ping_all()
+    expect(pair.a.daemons() == (broker, engine), "a process was lost over it")
+    pair.transfer(pair.a, octets=2_000_000)
+    pair.down()
+
+
 CASES = {
+    "close": close, "netdev-deleted": netdev_deleted,
     "mtu-smaller-of-both": mtu_smaller_of_both, "mtu-configured": mtu_configured,
     "up-again": up_again, "forget-clock": forget_clock,
     "stamps": stamps, "one-daemon-per-state": one_daemon_per_state,

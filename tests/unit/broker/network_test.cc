@@ -154,6 +154,25 @@ TEST_F(NextHopTest, ThroughAGateway) {
   EXPECT_FALSE(told_[1].usable);
 }
 
+TEST_F(NextHopTest, SaysWhatThePathTakes) {
+  Carry();
+  hops_->Want(1, 0, near_);
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_EQ(told_[0].mtu, 1500u);
+  Ip("route add 192.0.2.2/32 dev ours mtu 1400");
+  hops_->RefreshNarrow();
+  EXPECT_EQ(told_.size(), 1u) << "it was not narrow when it was looked at last";
+  hops_->Want(1, 0, near_);
+  ASSERT_EQ(told_.size(), 2u);
+  EXPECT_EQ(told_[1].mtu, 1400u);
+  hops_->RefreshNarrow();
+  EXPECT_EQ(told_.size(), 2u) << "nothing changed";
+  Ip("route delete 192.0.2.2/32");
+  hops_->RefreshNarrow();
+  ASSERT_EQ(told_.size(), 3u);
+  EXPECT_EQ(told_[2].mtu, 1500u);
+}
+
 TEST_F(NextHopTest, WithoutRouteCarrierOrNeighbourItIsNotUsable) {
   hops_->Want(1, 0, near_);  // no carrier yet
   Carry();

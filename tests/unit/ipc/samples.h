@@ -123,6 +123,7 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(NextHop{SampleEndpoint(),
                         3,
                         true,
+                        1400,
                         *IpAddress::Parse("192.0.2.9"),
                         {1, 2, 3, 4, 5, 6},
                         {6, 5, 4, 3, 2, 1}});
