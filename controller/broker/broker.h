@@ -104,6 +104,13 @@ class Broker {
 
   void OnNetworkChange();
 
+  // broker_network.cc: what a change of the network or of an endpoint means for tunnels that are
+  // up. RevisitDatapath returns whether to look again a while later.
+  bool RevisitDatapath(Tunnel& tunnel);
+  void RevisitDatapaths();
+  absl::StatusOr<Endpoint> PickEndpoint(const Tunnel& tunnel, const config::Peer& peer,
+                                        const Resolved& answer);
+
   EventLoop& loop_;
   const BrokerOptions options_;
   UniqueFd control_listener_;
@@ -127,6 +134,8 @@ class Broker {
   ipc::TunnelId next_tunnel_ = 1;
   ipc::PeerId next_peer_ = 1;
   TimerId settle_timer_ = TimerId::kNone;
+  TimerId calm_timer_ = TimerId::kNone;  // a tunnel moved a moment ago and wants to move again
+  bool paths_changed_ = false;           // links, addresses or routes, since the last look
   bool ready_ = false;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Resolver> resolver_;

@@ -59,6 +59,8 @@ struct Peer {
   Endpoint configured;                  // resolved; unset = none
   std::optional<WallTime> latest_handshake;
   std::string trouble;                  // what the network or the peer said last; for `show`
+  std::string send_trouble;             // why this host could not send the last frame; for `show`
+  std::string name_trouble;             // why the endpoint's name gives no address; for `show`
 
   bool initiated_by_key() const { return config.auth == config::Auth::kPublicKey; }
   uint32_t id() const { return path.peer; }
