@@ -12,7 +12,6 @@
 #include "broker/tunnel_plan.h"
 #include "config/config.h"
 #include "ipc/memfd.h"
-#include "netlink/route.h"
 
 namespace cipe::broker {
 namespace {
@@ -83,7 +82,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
 Broker::~Broker() {
   resolver_.reset();
   loop_.Unwatch(monitor_.fd());
-  for (const TimerId timer : {settle_timer_, narrow_timer_, stop_timer_}) loop_.Cancel(timer);
+  for (const TimerId timer : {settle_timer_, calm_timer_, narrow_timer_, stop_timer_}) loop_.Cancel(timer);
   for (auto& [name, timer] : remake_timers_) loop_.Cancel(timer);
   for (auto& [id, removal] : removals_) loop_.Cancel(removal.timer);
   for (auto& [peer, timer] : resolving_) loop_.Cancel(timer);
@@ -391,10 +390,12 @@ void Broker::OnResolved(ipc::TunnelId id, ipc::PeerId peer, Resolved answer) {
   Tunnel* tunnel = ById(id);
   const size_t index = tunnel == nullptr ? Tunnel::npos : tunnel->IndexOf(peer);
   if (index == Tunnel::npos) return;
-  if (!answer.ok()) {
+  const auto picked = PickEndpoint(*tunnel, tunnel->config().peers[index], answer);
+  if (!picked.ok()) {
     Log(Severity::kWarning, "tunnel ", tunnel->config().name, ", peer ",
-        tunnel->config().peers[index].name, ": ", answer.status().message(),
+        tunnel->config().peers[index].name, ": ", picked.status().message(),
         "; asked again in 10 s");
+    Tell(ipc::EndpointResolved{id, peer, {}, std::string(picked.status().message())});
     resolving_[peer] = loop_.After(kResolveAgain, [this, id, peer] {
       resolving_.erase(peer);
       ResolvePeer(id, peer);
@@ -402,21 +403,23 @@ void Broker::OnResolved(ipc::TunnelId id, ipc::PeerId peer, Resolved answer) {
     return;
   }
   resolving_.erase(peer);
-  const auto reachable = std::find_if(answer->begin(), answer->end(), [&](const Endpoint& e) {
-    return netlink::LookupRoute(&socket_, e.address, tunnel->config().fwmark,
-                                static_cast<int>(e.scope_id))
-        .ok();
-  });
-  tunnel->peers[index].endpoint = reachable == answer->end() ? answer->front() : *reachable;
-  Tell(ipc::EndpointResolved{id, peer, tunnel->peers[index].endpoint});
+  tunnel->peers[index].endpoint = *picked;
+  // The way there may be by another interface than the one that was guessed before.
+  if (RevisitDatapath(*tunnel)) RevisitDatapaths();
+  Tell(ipc::EndpointResolved{id, peer, *picked, ""});
 }
 
 void Broker::OnNetworkChange() {
   const absl::Status status = monitor_.Drain([this](const netlink::Event& event) {
-    const auto* link = std::get_if<netlink::LinkEvent>(&event);
-    if (link == nullptr) return;
-    if (link->removed) return OnLinkGone(link->link.index);
-    carriers_->OnLink(link->link);
+    if (const auto* link = std::get_if<netlink::LinkEvent>(&event); link && !link->removed) {
+      carriers_->OnLink(link->link);
+    } else if (link) {
+      carriers_->OnLinkRemoved(link->link.index);
+      OnLinkGone(link->link.index);
+    } else if (std::holds_alternative<netlink::Resync>(event)) {
+      carriers_->Resync(&socket_);
+    }
+    paths_changed_ |= !std::holds_alternative<netlink::NeighbourEvent>(event);
   });
   if (!status.ok()) {
     Log(Severity::kError, "netlink monitor: ", status.message());
@@ -425,6 +428,7 @@ void Broker::OnNetworkChange() {
   if (settle_timer_ != TimerId::kNone) return;
   settle_timer_ = loop_.After(kSettle, [this] {
     settle_timer_ = TimerId::kNone;
+    if (std::exchange(paths_changed_, false)) RevisitDatapaths();
     SyncListeners();
     next_hops_->Refresh();
   });

@@ -118,6 +118,12 @@ class Broker {
   void OnLinkGone(int ifindex);
   void Remake(std::shared_ptr<const config::Tunnel> config);
   bool IsWanted(const std::string& name) const;
+  // broker_network.cc: what a change of the network or of an endpoint means for tunnels that are
+  // up. RevisitDatapath returns whether to look again a while later.
+  bool RevisitDatapath(Tunnel& tunnel);
+  void RevisitDatapaths();
+  absl::StatusOr<Endpoint> PickEndpoint(const Tunnel& tunnel, const config::Peer& peer,
+                                        const Resolved& answer);
 
   EventLoop& loop_;
   const BrokerOptions options_;
@@ -147,6 +153,8 @@ class Broker {
   TimerId stop_timer_ = TimerId::kNone;
   std::function<void()> stopped_;                 // set once stopping
   std::map<std::string, TimerId> remake_timers_;  // by tunnel, after a remake that failed
+  TimerId calm_timer_ = TimerId::kNone;  // a tunnel moved a moment ago and wants to move again
+  bool paths_changed_ = false;           // links, addresses or routes, since the last look
   bool ready_ = false;
   bool ending_ = false;  // what the last engine says about floors still counts, nothing else
   std::unique_ptr<Supervisor> supervisor_;

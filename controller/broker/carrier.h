@@ -45,7 +45,8 @@ class Carrier {
   // A new MAC after a change of the interface.
   absl::Status SetMac(const netlink::MacAddress& mac);
 
-  int users = 0;  // tunnels
+  int users = 0;      // tunnels
+  bool lost = false;  // its interface went away: program and sockets are dead
 
  private:
   Carrier(ipc::CarrierId id, netlink::Link link, steering::XdpProgram program)

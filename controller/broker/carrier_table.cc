@@ -1,5 +1,6 @@
 #include "broker/carrier_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -9,7 +10,7 @@ namespace cipe::broker {
 
 absl::StatusOr<const Carrier*> CarrierTable::Acquire(const netlink::Link& link) {
   for (auto& [id, carrier] : carriers_) {
-    if (carrier.link().index != link.index) continue;
+    if (carrier.lost || carrier.link().index != link.index) continue;
     ++carrier.users;
     return &carrier;
   }
@@ -30,6 +31,7 @@ void CarrierTable::Release(ipc::CarrierId id) {
 
 void CarrierTable::Reannounce() {
   for (auto& [id, carrier] : carriers_) {
+    if (carrier.lost) continue;
     absl::StatusOr<ipc::CarrierAdd> add = carrier.MakeSockets();
     if (add.ok()) {
       announce_(*std::move(add));
@@ -49,18 +51,44 @@ void CarrierTable::Reannounce() {
 
 const Carrier* CarrierTable::Find(int ifindex) const {
   for (const auto& [id, carrier] : carriers_) {
-    if (carrier.link().index == ifindex) return &carrier;
+    if (!carrier.lost && carrier.link().index == ifindex) return &carrier;
   }
   return nullptr;
 }
 
 void CarrierTable::OnLink(const netlink::Link& link) {
   for (auto& [id, carrier] : carriers_) {
-    if (carrier.link().index != link.index || !link.mac.has_value()) continue;
+    if (carrier.lost || carrier.link().index != link.index || !link.mac.has_value()) continue;
     if (carrier.link().mac == link.mac) continue;
     const absl::Status status = carrier.SetMac(*link.mac);
     if (!status.ok()) Log(Severity::kError, "carrier ", link.name, ": ", status.message());
   }
+}
+
+void CarrierTable::OnLinkRemoved(int ifindex) {
+  for (auto& [id, carrier] : carriers_) {
+    if (carrier.lost || carrier.link().index != ifindex) continue;
+    carrier.lost = true;
+    Log(Severity::kWarning, "carrier ", carrier.link().name, " went away");
+  }
+}
+
+void CarrierTable::Resync(netlink::Socket* socket) {
+  for (auto& [id, carrier] : carriers_) {
+    const absl::StatusOr<netlink::Link> link = netlink::GetLink(socket, carrier.link().index);
+    if (link.ok()) {
+      OnLink(*link);
+    } else if (absl::IsNotFound(link.status())) {
+      OnLinkRemoved(carrier.link().index);
+    }
+  }
+}
+
+bool CarrierTable::AllAlive(const std::vector<ipc::CarrierId>& ids) const {
+  return std::all_of(ids.begin(), ids.end(), [&](ipc::CarrierId id) {
+    const auto found = carriers_.find(id);
+    return found != carriers_.end() && !found->second.lost;
+  });
 }
 
 }  // namespace cipe::broker

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <vector>
 
 #include "broker/carrier.h"
 
@@ -29,6 +30,13 @@ class CarrierTable {
   const Carrier* Find(int ifindex) const;
   // Follows changes of MAC addresses.
   void OnLink(const netlink::Link& link);
+  // The interface went away, if only into another namespace: its carrier is not found or acquired
+  // any more and goes with its last user. One that comes back, even under the same index, is new.
+  void OnLinkRemoved(int ifindex);
+  // News were lost: looks which interfaces are still there.
+  void Resync(netlink::Socket* socket);
+  // Is each of these here, on an interface that has not gone?
+  bool AllAlive(const std::vector<ipc::CarrierId>& ids) const;
 
  private:
   const steering::MapSet& maps_;

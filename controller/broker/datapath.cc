@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "broker/resolver.h"
 #include "netlink/route.h"
@@ -17,22 +18,6 @@ void AddLink(netlink::Socket* socket, int ifindex, std::vector<std::string>* nam
   if (std::find(names->begin(), names->end(), link->name) == names->end()) {
     names->push_back(link->name);
   }
-}
-
-// The least MTU that the kernel knows for the ways to numeric endpoints, set on a route or learned
-// from ICMP, octets; 0 when it knows no more than the interfaces'.
-uint32_t RouteMtu(netlink::Socket* socket, const config::Tunnel& config) {
-  uint32_t least = 0;
-  for (const config::Peer& peer : config.peers) {
-    if (!peer.endpoint.has_value()) continue;
-    const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
-    if (!endpoint.ok()) continue;
-    const auto route = netlink::LookupRoute(socket, endpoint->address, config.fwmark,
-                                            static_cast<int>(endpoint->scope_id));
-    if (!route.ok() || route->mtu == 0) continue;
-    least = least == 0 ? route->mtu : std::min(least, route->mtu);
-  }
-  return least;
 }
 
 // The carrier of one interface, or why there is none.
@@ -59,18 +44,88 @@ void Conclude(const config::Tunnel& config, bool zero_copy, const std::string& c
   if (choice->reason.empty()) choice->reason = "driver has no zero-copy AF_XDP";
 }
 
+// Why frames cannot leave by this interface.
+std::string LinkTrouble(const netlink::Link& link) {
+  if (!link.up)
+    return absl::StrCat("carrier ", link.name, " is down (ip link set ", link.name, " up)");
+  if (!link.lower_up) return absl::StrCat("carrier ", link.name, " has no link");
+  return "";
+}
+
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> FindCarriers(netlink::Socket* socket,
-                                                      const config::Tunnel& config) {
-  if (!config.carriers.empty()) return config.carriers;
+std::vector<std::string> CarrierPlan::Names() const {
   std::vector<std::string> names;
+  for (const CarrierChoice& one : found) names.push_back(one.link.name);
+  names.insert(names.end(), missing.begin(), missing.end());
+  return names;
+}
+
+std::string CarrierPlan::Trouble() const {
+  std::vector<std::string> troubles;
+  for (const std::string& name : missing) {
+    troubles.push_back(absl::StrCat("carrier ", name, " is not there"));
+  }
+  for (const CarrierChoice& one : found) {
+    std::string trouble = LinkTrouble(one.link);
+    if (trouble.empty()) return "";  // one way out is enough
+    troubles.push_back(std::move(trouble));
+  }
+  return absl::StrJoin(troubles, "; ");
+}
+
+std::string CarrierPlan::Seen(const CarrierTable& carriers) const {
+  std::string seen = absl::StrCat(absl::StrJoin(missing, ","), "|", Trouble());
+  for (const CarrierChoice& one : found) {
+    // Our own program is no news; somebody else's, or a device switched on, is worth another try.
+    const bool ours = carriers.Find(one.attach.index) != nullptr;
+    absl::StrAppend(&seen, "|", one.link.name, " ", one.link.mtu, " ", one.attach.index, " ",
+                    one.vlan, " ", one.obstacle, " ",
+                    ours ? "ours" : absl::StrCat(one.attach.up, " ", one.attach.xdp_program_id));
+  }
+  return seen;
+}
+
+namespace {
+
+// What the peers resolved to and what is configured as numbers. A name is resolved later; the
+// default route stands in for it until then.
+std::vector<Endpoint> Known(const config::Tunnel& config, absl::Span<const Endpoint> endpoints) {
+  std::vector<Endpoint> known;
+  for (const Endpoint& endpoint : endpoints) {
+    if (endpoint.is_set()) known.push_back(endpoint);
+  }
   for (const config::Peer& peer : config.peers) {
     if (!peer.endpoint.has_value()) continue;
     const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
-    if (!endpoint.ok()) continue;  // a name: resolved later, the default route stands in for it
-    const auto route = netlink::LookupRoute(socket, endpoint->address, config.fwmark,
-                                            static_cast<int>(endpoint->scope_id));
+    if (endpoint.ok() && endpoint->is_set()) known.push_back(*endpoint);
+  }
+  return known;
+}
+
+// Smallest MTU that the routes to the endpoints say (their own or learned, 0 for none): it may be
+// less than their interfaces'.
+uint32_t RouteMtu(netlink::Socket* socket, const config::Tunnel& config,
+                  absl::Span<const Endpoint> endpoints) {
+  uint32_t least = 0;
+  for (const Endpoint& endpoint : Known(config, endpoints)) {
+    const auto route = netlink::LookupRoute(socket, endpoint.address, config.fwmark,
+                                            static_cast<int>(endpoint.scope_id));
+    if (!route.ok() || route->mtu == 0) continue;
+    least = least == 0 ? route->mtu : std::min(least, route->mtu);
+  }
+  return least;
+}
+
+}  // namespace
+
+std::vector<std::string> FindCarriers(netlink::Socket* socket, const config::Tunnel& config,
+                                      absl::Span<const Endpoint> endpoints) {
+  if (!config.carriers.empty()) return config.carriers;
+  std::vector<std::string> names;
+  for (const Endpoint& endpoint : Known(config, endpoints)) {
+    const auto route = netlink::LookupRoute(socket, endpoint.address, config.fwmark,
+                                            static_cast<int>(endpoint.scope_id));
     if (route.ok()) AddLink(socket, route->ifindex, &names);
   }
   if (!names.empty()) return names;
@@ -81,40 +136,78 @@ absl::StatusOr<std::vector<std::string>> FindCarriers(netlink::Socket* socket,
   return names;
 }
 
-absl::StatusOr<DatapathChoice> ChooseDatapath(netlink::Socket* socket, CarrierTable* carriers,
-                                              const config::Tunnel& config) {
-  DatapathChoice choice;
-  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> names, FindCarriers(socket, config));
-  std::vector<CarrierChoice> found;
+absl::StatusOr<CarrierPlan> PlanCarriers(netlink::Socket* socket, const config::Tunnel& config,
+                                         absl::Span<const Endpoint> endpoints,
+                                         const std::vector<std::string>& before) {
+  CarrierPlan plan;
+  plan.route_mtu = RouteMtu(socket, config, endpoints);
+  std::vector<std::string> names = FindCarriers(socket, config, endpoints);
+  if (names.empty()) names = before;
   for (const std::string& name : names) {
-    CIPE_ASSIGN_OR_RETURN(found.emplace_back(), ChooseCarrier(socket, name));
-    const uint32_t mtu = found.back().link.mtu;
+    absl::StatusOr<CarrierChoice> one = ChooseCarrier(socket, name);
+    if (one.ok()) {
+      plan.found.push_back(*std::move(one));
+    } else if (!absl::IsNotFound(one.status())) {
+      return one.status();
+    } else {
+      if (!config.carriers.empty()) plan.first_missing.Update(one.status());
+      plan.missing.push_back(name);
+    }
+  }
+  return plan;
+}
+
+namespace {
+
+// Everything the plan names, as far as it can be had; `choice->reason` is the last thing in the
+// way.
+void AcquireAll(const CarrierPlan& plan, const config::Tunnel& config, CarrierTable* carriers,
+                DatapathChoice* choice) {
+  bool zero_copy = true, failed = !plan.missing.empty();
+  std::string copy_reason;
+  for (const CarrierChoice& one : plan.found) {
+    const absl::StatusOr<const Carrier*> carrier = AcquireOne(one, carriers);
+    if (!carrier.ok()) {
+      choice->reason = std::string(carrier.status().message());
+      failed = true;
+      continue;
+    }
+    choice->carriers.push_back((*carrier)->id());
+    choice->vlans.push_back(one.vlan);
+    zero_copy = zero_copy && (*carrier)->zero_copy();
+    if (!(*carrier)->zero_copy()) copy_reason = (*carrier)->copy_reason();
+  }
+  Conclude(config, zero_copy, copy_reason, choice);
+  if (failed && config.datapath != config::Datapath::kAuto) choice->degraded = true;
+}
+
+}  // namespace
+
+DatapathChoice ChooseDatapath(const CarrierPlan& plan, CarrierTable* carriers,
+                              const config::Tunnel& config) {
+  DatapathChoice choice;
+  choice.trouble = plan.Trouble();
+  choice.names = plan.Names();
+  for (const CarrierChoice& one : plan.found) {
+    const uint32_t mtu = one.link.mtu;
     choice.path_mtu = choice.path_mtu == 0 ? mtu : std::min(choice.path_mtu, mtu);
   }
-  if (const uint32_t mtu = RouteMtu(socket, config); mtu != 0) {
+  if (const uint32_t mtu = plan.route_mtu; mtu != 0) {
     choice.path_mtu = choice.path_mtu == 0 ? mtu : std::min(choice.path_mtu, mtu);
   }
   if (config.datapath == config::Datapath::kSocket) {
     choice.reason = "Datapath = socket";
-    return choice;
-  }
-  if (found.empty()) {
-    choice.reason = "no carrier: no route to an endpoint and no default route; set Carrier =";
-  }
-  bool zero_copy = true;
-  std::string copy_reason;
-  for (const CarrierChoice& one : found) {
-    const absl::StatusOr<const Carrier*> carrier = AcquireOne(one, carriers);
-    if (!carrier.ok()) {
-      choice.reason = std::string(carrier.status().message());
-      continue;
+  } else {
+    if (!plan.missing.empty()) {
+      choice.reason =
+          absl::StrCat("carrier ", absl::StrJoin(plan.missing, ", "),
+                       " is not there; XDP and AF_XDP are set up again when it comes back");
+    } else if (plan.found.empty()) {
+      choice.reason = "no carrier: no route to an endpoint and no default route; set Carrier =";
     }
-    choice.carriers.push_back((*carrier)->id());
-    choice.vlans.push_back(one.vlan);
-    zero_copy = zero_copy && (*carrier)->zero_copy();
-    if (!(*carrier)->zero_copy()) copy_reason = (*carrier)->copy_reason();
+    AcquireAll(plan, config, carriers, &choice);
   }
-  Conclude(config, zero_copy, copy_reason, &choice);
+  choice.seen = plan.Seen(*carriers);
   return choice;
 }
 

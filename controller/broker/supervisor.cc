@@ -34,8 +34,14 @@ Duration RestartPause(int crashes_within_a_minute) {
   return std::min<Duration>(milliseconds(100) * (1 << doublings), seconds(10));
 }
 
-Supervisor::Supervisor(EventLoop& loop, EngineSpawner spawn, Hooks hooks)
-    : loop_(loop), spawn_(std::move(spawn)), hooks_(std::move(hooks)) {}
+Supervisor::Supervisor(EventLoop& loop, EngineSpawner spawn, Hooks hooks,
+                       const HeartbeatOptions& heartbeat)
+    : loop_(loop),
+      spawn_(std::move(spawn)),
+      hooks_(std::move(hooks)),
+      heartbeat_(
+          loop, heartbeat, [this](uint64_t number) { Send(ipc::Ping{number}).IgnoreError(); },
+          [this] { Kill("it does not answer any more"); }) {}
 
 Supervisor::~Supervisor() {
   loop_.Cancel(restart_timer_);
@@ -56,6 +62,7 @@ absl::Status Supervisor::Launch() {
   channel_ = std::make_unique<ipc::Channel>(std::move(process_.channel));
   CIPE_RETURN_IF_ERROR(loop_.Watch(channel_->fd(), EPOLLIN, [this](uint32_t) { OnReadable(); }));
   CIPE_RETURN_IF_ERROR(loop_.Watch(process_.pidfd.get(), EPOLLIN, [this](uint32_t) { OnExit(); }));
+  heartbeat_.Start();
   const bool takeover = std::exchange(had_one_, true);
   hooks_.on_start(takeover);
   return absl::OkStatus();
@@ -78,6 +85,10 @@ void Supervisor::OnReadable() {
   for (int i = 0; i < kMessagesPerTurn && channel_ != nullptr; ++i) {
     auto message = channel_->Receive();
     if (message.ok()) {
+      if (const auto* pong = std::get_if<ipc::Pong>(&*message); pong != nullptr) {
+        heartbeat_.OnPong(pong->number);
+        continue;
+      }
       hooks_.on_message(*std::move(message));
       continue;
     }
@@ -94,6 +105,7 @@ void Supervisor::OnReadable() {
 }
 
 void Supervisor::Reap() {
+  heartbeat_.Stop();
   if (channel_ != nullptr) loop_.Unwatch(channel_->fd());
   loop_.Unwatch(process_.pidfd.get());
   int status = 0;

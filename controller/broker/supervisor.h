@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/event_loop.h"
+#include "broker/heartbeat.h"
 #include "broker/process.h"
 #include "ipc/channel.h"
 
@@ -25,8 +26,10 @@ class Supervisor {
     std::function<void()> on_death;
   };
 
-  // `loop` must outlive the supervisor. `spawn` runs on the loop's thread.
-  Supervisor(EventLoop& loop, EngineSpawner spawn, Hooks hooks);
+  // `loop` must outlive the supervisor. `spawn` runs on the loop's thread. An engine that leaves
+  // pings unanswered is ended and replaced like one that died.
+  Supervisor(EventLoop& loop, EngineSpawner spawn, Hooks hooks,
+             const HeartbeatOptions& heartbeat = {});
   ~Supervisor();  // kills the engine, waits for its end and hands on what it said before
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -54,6 +57,7 @@ class Supervisor {
   std::unique_ptr<ipc::Channel> channel_;
   bool had_one_ = false;
   TimerId restart_timer_ = TimerId::kNone;
+  Heartbeat heartbeat_;
   std::vector<Instant> crashes_;
 };
 

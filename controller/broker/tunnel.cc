@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "broker/endpoint_check.h"
+#include "broker/resolver.h"
 #include "broker/tunnel_plan.h"
 #include "netlink/address.h"
 #include "netlink/link.h"
@@ -34,7 +36,10 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Up(ipc::TunnelId id, config::Tun
   // From here on the destructor undoes what was done.
   std::unique_ptr<Tunnel> tunnel(new Tunnel(id, std::move(config), socket, carriers));
   CIPE_RETURN_IF_ERROR(tunnel->OpenSockets());
-  CIPE_ASSIGN_OR_RETURN(tunnel->datapath_, ChooseDatapath(socket, carriers, tunnel->config_));
+  CIPE_RETURN_IF_ERROR(tunnel->CheckEndpoints());
+  CIPE_ASSIGN_OR_RETURN(const CarrierPlan plan, PlanCarriers(socket, tunnel->config_, {}, {}));
+  CIPE_RETURN_IF_ERROR(plan.first_missing);
+  tunnel->datapath_ = ChooseDatapath(plan, carriers, tunnel->config_);
   CIPE_RETURN_IF_ERROR(tunnel->MakeNetdev());
   CIPE_RETURN_IF_ERROR(tunnel->AddAddresses());
   CIPE_RETURN_IF_ERROR(netlink::SetLinkUp(socket, tunnel->ifindex_, true));
@@ -57,6 +62,17 @@ absl::Status Tunnel::OpenSockets() {
   return absl::OkStatus();
 }
 
+// Those known by now; names are checked when they are resolved.
+absl::Status Tunnel::CheckEndpoints() const {
+  for (const config::Peer& peer : config_.peers) {
+    if (!peer.endpoint.has_value()) continue;
+    const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
+    if (!endpoint.ok()) continue;
+    CIPE_RETURN_IF_ERROR(CheckEndpoint(socket_, config_, udp_.port, peer, *endpoint));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Tunnel::MakeNetdev() {
   ports::TunOptions options;
   options.name = config_.name;
@@ -71,6 +87,7 @@ absl::Status Tunnel::MakeNetdev() {
 bool Tunnel::NetdevGone() const { return !ports::TunAttached(tun_.queues.front().get()); }
 
 absl::Status Tunnel::FitMtu(uint32_t smallest) {
+  smallest_mtu_ = smallest;
   const uint32_t mtu = LinkMtu(config_, mtu_, smallest);
   if (mtu == link_mtu_ || ifindex_ == 0) return absl::OkStatus();
   CIPE_RETURN_IF_ERROR(netlink::SetLinkMtu(socket_, ifindex_, mtu));
@@ -78,6 +95,48 @@ absl::Status Tunnel::FitMtu(uint32_t smallest) {
       mtu < mtu_ ? ", the smallest of its peers" : "");
   link_mtu_ = mtu;
   return absl::OkStatus();
+}
+
+// The carriers are other ones now, so the path has another MTU; with none at all it stays.
+absl::Status Tunnel::FitPathMtu() {
+  if (datapath_.path_mtu == 0) return absl::OkStatus();
+  mtu_ = TunnelMtu(config_, datapath_.path_mtu);
+  return FitMtu(smallest_mtu_);
+}
+
+std::vector<Endpoint> Tunnel::KnownEndpoints() const {
+  std::vector<Endpoint> known;
+  for (const ipc::PeerSetup& peer : peers) known.push_back(peer.endpoint);
+  return known;
+}
+
+Tunnel::Look Tunnel::Revisit(Instant now) {
+  const auto plan = PlanCarriers(socket_, config_, KnownEndpoints(), datapath_.names);
+  if (!plan.ok()) {
+    Log(Severity::kError, "carriers of tunnel ", config_.name, ": ", plan.status().message());
+    return Look::kSame;
+  }
+  if (plan->Seen(*carriers_) == datapath_.seen) return Look::kSame;
+  // Attaching a program resets the link of some drivers, which may take routes away and bring the
+  // move straight back: nobody moves twice in a row from an interface that is still there.
+  if (plan->Names() != datapath_.names && !datapath_.carriers.empty() &&
+      carriers_->AllAlive(datapath_.carriers)) {
+    if (moved_at_.has_value() && now - *moved_at_ < kMoveCalm) return Look::kLater;
+    moved_at_ = now;
+  }
+  DatapathChoice next = ChooseDatapath(*plan, carriers_, config_);
+  const DatapathChoice before = std::exchange(datapath_, std::move(next));
+  // After the new ones were acquired: what both have stays attached.
+  for (const ipc::CarrierId id : before.carriers) carriers_->Release(id);
+  if (before.rung != datapath_.rung || before.reason != datapath_.reason) {
+    Log(datapath_.rung > before.rung ? Severity::kWarning : Severity::kNotice, "tunnel ",
+        config_.name, " is on rung ", datapath_.rung, " now", datapath_.reason.empty() ? "" : ": ",
+        datapath_.reason);
+  }
+  if (const absl::Status status = FitPathMtu(); !status.ok()) {
+    Log(Severity::kError, "MTU of tunnel ", config_.name, ": ", status.message());
+  }
+  return Look::kChanged;
 }
 
 absl::Status Tunnel::AddAddresses() {
@@ -122,15 +181,19 @@ ipc::TunnelAdd Tunnel::Describe(bool takeover) const {
   add.listen_port = udp_.port;
   add.tso = tun_.features.tso;
   add.uso = tun_.features.uso;
-  add.rung = datapath_.rung;
-  add.afxdp_tx = datapath_.afxdp_tx;
-  add.rung_reason = datapath_.reason;
-  add.carriers = datapath_.carriers;
+  add.datapath = Datapath();
   for (const UniqueFd& queue : tun_.queues) add.tun.push_back(Duplicate(queue));
   add.udp4 = Duplicate(udp_.v4);
   add.udp6 = Duplicate(udp_.v6);
   return add;
 }
+
+ipc::Datapath Tunnel::Datapath() const {
+  return {datapath_.rung,   datapath_.afxdp_tx, datapath_.degraded,
+          datapath_.reason, datapath_.trouble,  datapath_.carriers};
+}
+
+ipc::DatapathChanged Tunnel::DescribeDatapath() const { return {id_, mtu_, Datapath()}; }
 
 size_t Tunnel::IndexOf(ipc::PeerId peer) const {
   for (size_t i = 0; i < peers.size(); ++i) {

@@ -2,11 +2,14 @@
 // nothing; destruction takes everything away again, in reverse order.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "broker/datapath.h"
 #include "broker/state_dir.h"
 #include "config/model.h"
@@ -29,6 +32,7 @@ class Tunnel {
 
   // What an engine needs; descriptors are duplicates.
   ipc::TunnelAdd Describe(bool takeover) const;
+  ipc::DatapathChanged DescribeDatapath() const;
 
   ipc::TunnelId id() const { return id_; }
   const config::Tunnel& config() const { return config_; }
@@ -44,6 +48,13 @@ class Tunnel {
   // where the configuration leaves that to us (tunnel_plan.h, LinkMtu).
   absl::Status FitMtu(uint32_t smallest);
 
+  // Looks again at interfaces and routes, now that they or an endpoint changed: carriers that went
+  // are given up, those that came are set up, the MTU follows where it is ours to set. kChanged:
+  // the engine has to be told; kLater: it moved a moment ago, look again after kMoveCalm.
+  enum class Look { kSame, kChanged, kLater };
+  static constexpr Duration kMoveCalm = std::chrono::seconds(10);
+  Look Revisit(Instant now);
+
   // Index into config().peers; npos when this tunnel has no such peer.
   static constexpr size_t npos = static_cast<size_t>(-1);
   size_t IndexOf(ipc::PeerId peer) const;
@@ -56,6 +67,10 @@ class Tunnel {
   Tunnel(ipc::TunnelId id, config::Tunnel config, netlink::Socket* socket, CarrierTable* carriers)
       : id_(id), config_(std::move(config)), socket_(socket), carriers_(carriers) {}
   absl::Status OpenSockets();
+  absl::Status CheckEndpoints() const;
+  std::vector<Endpoint> KnownEndpoints() const;
+  ipc::Datapath Datapath() const;
+  absl::Status FitPathMtu();
   absl::Status MakeNetdev();
   absl::Status AddAddresses();
   absl::Status AddRoutes();
@@ -68,8 +83,10 @@ class Tunnel {
   ports::UdpSockets udp_;
   ports::TunDevice tun_;
   int ifindex_ = 0;
-  uint32_t mtu_ = 0;       // what this end takes; announced to peers
-  uint32_t link_mtu_ = 0;  // of the netdev: may be less
+  uint32_t mtu_ = 0;                    // what this end takes; announced to peers
+  uint32_t link_mtu_ = 0;               // of the netdev: may be less
+  uint32_t smallest_mtu_ = UINT32_MAX;  // announced by a peer
+  std::optional<Instant> moved_at_;
 };
 
 }  // namespace cipe::broker

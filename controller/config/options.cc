@@ -7,7 +7,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/ip_address.h"
 #include "base/status_macros.h"
+#include "config/endpoint_address.h"
 #include "config/parse_error.h"
 
 namespace cipe::config {
@@ -144,6 +146,12 @@ absl::StatusOr<EndpointSpec> ParseEndpoint(absl::string_view text) {
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
   if (bracketed ? !IsIpv6Host(host) : !IsHost(host)) return Expected(text, kForm);
+  // "%eth0" is no part of the address.
+  const auto address = IpAddress::Parse(host.substr(0, host.find('%')));
+  if (address.ok()) {
+    const std::string why = WhyNoHost(*address);
+    if (!why.empty()) return Expected(text, absl::StrCat("a host's address: ", host, " ", why));
+  }
   return EndpointSpec{std::string(host), static_cast<uint16_t>(*port)};
 }
 

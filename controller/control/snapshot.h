@@ -91,7 +91,8 @@ struct PeerSnapshot {
   std::optional<uint32_t> path_mtu;
   std::optional<int> persistent_keepalive;  // seconds; nullopt = off
   PeerStatus status = PeerStatus::kIdle;
-  std::optional<std::string> why;  // likeliest reason for having no session
+  std::optional<std::string> why;     // likeliest reason for having no session
+  std::optional<std::string> advice;  // what to do about just that
   std::vector<DropCount> drops;
 };
 

@@ -76,6 +76,7 @@ Json PeerJson(const PeerSnapshot& peer) {
   out["status"] = PeerStatusName(peer.status);
   out["why"] = OrNull(peer.why);
   out["drops"] = DropsByReason(peer.drops);
+  out["advice"] = OrNull(peer.advice);
   return out;
 }
 

@@ -134,6 +134,7 @@ void Read(const Json& object, PeerSnapshot* out) {
             PeerStatus::kIdle, PeerStatus::kNoEndpoint},
            PeerStatusName, &out->status);
   Read(object, "why", &out->why);
+  Read(object, "advice", &out->advice);
   Read(object, "drops", &out->drops);
 }
 

@@ -29,6 +29,8 @@ class CarrierSink final : public RunSink {
                      size_t each) override;
   size_t MaxRun(Family family, size_t each) const override;
 
+  // Off: everything goes out by UDP; next hops are kept for when it is on again.
+  void SetAfxdp(bool afxdp) { afxdp_ = afxdp; }
   // Called once per endpoint that AF_XDP has no next hop for; the run goes out by UDP meanwhile.
   void SetNextHopWanted(std::function<void(const Endpoint&)> wanted) { wanted_ = std::move(wanted); }
   void SetNextHop(const Endpoint& endpoint, const NextHop& hop);
@@ -50,7 +52,7 @@ class CarrierSink final : public RunSink {
   Prepared* FindNextHop(const Endpoint& endpoint);
 
   std::unique_ptr<ports::UdpPort> udp4_, udp6_;
-  const bool afxdp_;
+  bool afxdp_;
   std::function<void(const Endpoint&)> wanted_;
   absl::flat_hash_map<Endpoint, Prepared> hops_;
   absl::flat_hash_map<Endpoint, bool> asked_;

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <thread>
 
@@ -284,30 +285,44 @@ void DataPlane::SendStaged(uint32_t id) {
   }
 }
 
-SendResult DataPlane::Send(uint32_t id, const session::Path& path,
-                           absl::Span<const uint8_t> frame) {
+int DataPlane::Send(uint32_t id, const session::Path& path, absl::Span<const uint8_t> frame) {
   const auto it = tunnels_.find(id);
-  if (it == tunnels_.end()) return SendResult::kError;
+  if (it == tunnels_.end()) return ENODEV;
   Tunnel& tunnel = *it->second;
   ports::UdpPort* port =
       path.remote.address.is_v4() ? tunnel.control4.get() : tunnel.control6.get();
-  if (port == nullptr) return SendResult::kError;
+  if (port == nullptr) return EAFNOSUPPORT;
   const IpAddress* local = path.local.is_set() ? &path.local : nullptr;
   ports::SendResult r = port->Send(path.remote, local, 0, frame.data(), frame.size(), frame.size());
   if (r.status == ports::SendStatus::kUnreachable && local != nullptr) {
     r = port->Send(path.remote, nullptr, 0, frame.data(), frame.size(), frame.size());
   }
-  switch (r.status) {
-    case ports::SendStatus::kSent:
-      return SendResult::kSent;
-    case ports::SendStatus::kTooBig:
-      return SendResult::kTooBig;
-    case ports::SendStatus::kWouldBlock:
-    case ports::SendStatus::kNoBuffers:
-      return SendResult::kNoBuffer;
-    default:
-      return SendResult::kError;
+  if (r.status == ports::SendStatus::kSent) return 0;
+  return r.error != 0 ? r.error : EIO;
+}
+
+void DataPlane::SetAfxdp(uint32_t id, bool afxdp) {
+  const auto it = tunnels_.find(id);
+  if (it == tunnels_.end()) return;
+  it->second->ports.afxdp = afxdp;
+  for (const auto& sender : it->second->senders) {
+    sender->worker->worker->Call([&] { sender->sink->SetAfxdp(afxdp); });
   }
+}
+
+void DataPlane::AfterTurn(std::function<void()> done) {
+  struct Round {
+    std::atomic<size_t> left;
+    std::function<void()> done;
+  };
+  const auto round = std::make_shared<Round>();
+  round->left = rx_.size() + tx_.size();
+  round->done = std::move(done);
+  const auto turned = [round] {
+    if (round->left.fetch_sub(1) == 1) round->done();
+  };
+  for (const auto& rx : rx_) rx->worker->Post(turned);
+  for (const auto& tx : tx_) tx->worker->Post(turned);
 }
 
 std::vector<ports::UdpError> DataPlane::TakeErrors(uint32_t id) {

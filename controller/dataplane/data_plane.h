@@ -42,6 +42,11 @@ class DataPlane {
   // When it returns, no worker touches the tunnel or its peers; descriptors are closed.
   void RemoveTunnel(uint32_t tunnel);
 
+  // Sends the tunnel's data through AF_XDP from now on, or no more.
+  void SetAfxdp(uint32_t tunnel, bool afxdp);
+  // Runs `done` on some worker's thread once every worker has made a turn.
+  void AfterTurn(std::function<void()> done);
+
   // Takes over the AF_XDP sockets of a carrier; frames go to tunnels by destination port.
   void AddCarrier(uint32_t carrier, uint32_t mtu, std::vector<std::unique_ptr<XskQueue>> queues);
   void RemoveCarrier(uint32_t carrier);
@@ -54,7 +59,8 @@ class DataPlane {
   // Packets that waited for a session of this tunnel may go now.
   void SendStaged(uint32_t tunnel);
   // Control frames and keepalives, from the control thread's own port.
-  SendResult Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame);
+  // Returns 0, or the errno for which this host cannot send to that endpoint.
+  int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame);
   // What the network said about frames sent (ICMP), newest last.
   std::vector<ports::UdpError> TakeErrors(uint32_t tunnel);
 

@@ -183,7 +183,7 @@ void Daemon::On(ipc::TunnelAdd& add) {
   ports.udp6 = std::move(add.udp6);
   ports.tso = add.tso;
   ports.uso = add.uso;
-  ports.afxdp = add.afxdp_tx;
+  ports.afxdp = add.datapath.afxdp_tx;
   if (absl::Status status = engine_->AddTunnel(add); !status.ok()) {
     Log(Severity::kError, "tunnel ", id, ": ", status.ToString());
     return;
@@ -207,7 +207,21 @@ void Daemon::On(ipc::TunnelRemove& remove) {
 }
 
 void Daemon::On(ipc::EndpointResolved& resolved) {
-  engine_->EndpointResolved(resolved.tunnel, resolved.peer, resolved.endpoint);
+  engine_->EndpointResolved(resolved.tunnel, resolved.peer, resolved.endpoint, resolved.trouble);
+}
+
+void Daemon::On(ipc::DatapathChanged& changed) {
+  plane_->SetAfxdp(changed.tunnel, changed.datapath.afxdp_tx);
+  engine_->DatapathChanged(changed);
+}
+
+// By way of every worker: one that hangs is as good as dead, and it takes this thread along the next
+// time it is asked for something.
+void Daemon::On(ipc::Ping& ping) {
+  if (plane_ == nullptr) return;  // it could not be set up: this process is about to end
+  plane_->AfterTurn([this, number = ping.number] {
+    loop_->Post([this, number] { Tell(ipc::Pong{number}); });
+  });
 }
 
 void Daemon::On(ipc::NextHop& hop) {
@@ -237,8 +251,8 @@ void Daemon::On(ipc::Reply& reply) {
 
 // ---- World ----
 
-void Daemon::Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) {
-  plane_->Send(tunnel, path, frame);
+int Daemon::Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) {
+  return plane_->Send(tunnel, path, frame);
 }
 
 void Daemon::SendStaged(uint32_t tunnel) { plane_->SendStaged(tunnel); }
@@ -306,7 +320,7 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
   snapshot.daemon.version = version_;
   snapshot.daemon.pid = getpid();
   for (control::TunnelStatus& status : snapshot.tunnels) {
-    for (const uint32_t id : engine_->FindTunnel(status.id)->carriers) {
+    for (const uint32_t id : engine_->FindTunnel(status.id)->datapath.carriers) {
       const auto it = carriers_.find(id);
       if (it == carriers_.end()) continue;
       const CarrierInfo& c = it->second;
@@ -353,7 +367,7 @@ void Daemon::FinishUp(Pending& pending, uint32_t id) {
         "tunnel ", pending.name, " did not come up in the engine; its log says why")));
   }
   if (!pending.wait || MissingPeers(*tunnel).empty()) {
-    return pending.responder.Send(control::UpReply(pending.name, ""));
+    return pending.responder.Send(control::UpReply(pending.name, WhyDegraded(*tunnel)));
   }
   auto waiter = std::make_unique<Waiter>();
   waiter->name = pending.name;
@@ -369,10 +383,15 @@ void Daemon::CheckWaiters(uint32_t id, bool timed_out) {
   std::erase_if(waiters_, [&](const std::unique_ptr<Waiter>& waiter) {
     if (waiter->tunnel != id) return false;
     if (!timed_out && tunnel != nullptr && AnyMissing(*tunnel)) return false;
-    const std::string missing =
-        tunnel == nullptr ? "it went down meanwhile" : MissingPeers(*tunnel);
+    std::vector<std::string> reasons;
+    if (tunnel == nullptr) {
+      reasons = {"it went down meanwhile"};
+    } else {
+      reasons = {WhyDegraded(*tunnel), MissingPeers(*tunnel)};
+      std::erase(reasons, "");
+    }
     loop_->Cancel(waiter->timer);
-    waiter->responder.Send(control::UpReply(waiter->name, missing));
+    waiter->responder.Send(control::UpReply(waiter->name, absl::StrJoin(reasons, "; ")));
     return true;
   });
 }

@@ -25,7 +25,7 @@ class Daemon final : public World {
   int Run();
 
   // World, on the control thread.
-  void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
+  int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                  bool must_be_durable) override;
@@ -69,6 +69,8 @@ class Daemon final : public World {
   void On(ipc::TunnelAdd& add);
   void On(ipc::TunnelRemove& remove);
   void On(ipc::EndpointResolved& resolved);
+  void On(ipc::DatapathChanged& changed);
+  void On(ipc::Ping& ping);
   void On(ipc::NextHop& hop);
   void On(ipc::Reply& reply);
   void Tell(ipc::Message message);

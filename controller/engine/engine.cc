@@ -126,10 +126,7 @@ absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
   tunnel.mtu = add.mtu;
   tunnel.least_mtu = config::LeastMtu(tunnel.config);
   tunnel.listen_port = add.listen_port;
-  tunnel.rung = add.rung;
-  tunnel.afxdp_tx = add.afxdp_tx;
-  tunnel.rung_reason = add.rung_reason;
-  tunnel.carriers = add.carriers;
+  tunnel.datapath = std::move(add.datapath);
   tunnel.path.tunnel = add.tunnel;
   tunnel.path.listen_port = add.listen_port;
   tunnel.path.uso = add.uso;
@@ -202,9 +199,19 @@ void Engine::RemoveTunnel(uint32_t id) {
   quiescent_.Collect();
 }
 
-void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endpoint) {
+void Engine::DatapathChanged(ipc::DatapathChanged& changed) {
+  Tunnel* tunnel = FindTunnel(changed.tunnel);
+  if (tunnel == nullptr) return;
+  tunnel->datapath = std::move(changed.datapath);
+  tunnel->mtu = changed.mtu;
+}
+
+void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endpoint,
+                              const std::string& trouble) {
   Peer* peer = FindPeer(tunnel, id);
   if (peer == nullptr) return;
+  peer->name_trouble = trouble;
+  if (!endpoint.is_set()) return;  // the last address that was known goes on being tried
   const Endpoint before = std::exchange(peer->configured, endpoint);
   // The same answer is no news: whoever was given up waits for traffic.
   if (before == endpoint) return;

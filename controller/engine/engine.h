@@ -69,7 +69,11 @@ class Engine {
   Tunnel* FindTunnel(uint32_t tunnel);
   Tunnel* FindTunnel(absl::string_view name);
 
-  void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint);
+  // `endpoint` unset: there is none, because of `trouble`.
+  void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint,
+                        const std::string& trouble = "");
+  // Carriers came or went; the MTU announced is from the next handshake on.
+  void DatapathChanged(ipc::DatapathChanged& changed);
   // Answer to World::SaveFloor with `must_be_durable`: `floor` is on disk, or why it is not.
   void FloorSaved(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                   const absl::Status& status);
@@ -100,7 +104,12 @@ class Engine {
   void StartHandshake(Peer& peer);
 
   // Likeliest reason why the peer has no session, as far as this side can know; empty when it has.
-  std::string WhyNoSession(const Peer& peer) const;
+  std::string WhyNoSession(const Peer& peer) const { return Diagnose(peer).why; }
+  struct Diagnosis {
+    std::string why;
+    std::string advice;  // what to do about just that; may be empty
+  };
+  Diagnosis Diagnose(const Peer& peer) const;
   control::Snapshot TakeSnapshot() const;
 
  private:
@@ -139,6 +148,13 @@ class Engine {
   void GiveIndex(uint32_t index, Instant now);
   void TakeOver(Tunnel& tunnel);
   void Resume(Peer& peer, StoredSession& stored);
+
+  // sending.cc
+  void SendTo(Peer& peer, const session::Path& path, absl::Span<const uint8_t> frame);
+
+  // diagnosis.cc
+  static Diagnosis WithoutAddress(const Peer& peer);
+  static Diagnosis NoAnswer(const Peer& peer);
 
   // timers.cc
   void SendKeepalive(Peer& peer);

@@ -84,7 +84,7 @@ bool Engine::AdmitUnderLoad(Tunnel& tunnel, const session::Path& path,
     std::array<uint8_t, protocol::kCookieReplySize> reply;
     handshake::BuildCookieReply(peeked.view, *peeked.mac_keys, cookies_.CookieFor(path.remote, now),
                                 rng_, absl::MakeSpan(reply));
-    world_.Send(tunnel.id(), path, reply);
+    if (world_.Send(tunnel.id(), path, reply) != 0) tunnel.path.drops.Add(cipe_drop_tx_send_error);
     return false;
   }
   if (!rate_limiter_.Allow(path.remote.address, now)) {
@@ -156,7 +156,7 @@ void Engine::Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,
     return peer.path.drops.Add(cipe_drop_hs_table_full);
   }
   InstallResponded(peer, *session);
-  world_.Send(tunnel.id(), path, frame);
+  SendTo(peer, path, frame);
 }
 
 ipc::Floor Engine::ForgetClock(Peer& peer) {
@@ -266,7 +266,7 @@ void Engine::SendInitiation(Peer& peer, bool floor_answered) {
   const session::Path path = PathOfNextTry(peer);
   ++attempt.initiations;
   attempt.retry_at = now + protocol::kHandshakeRetry + Jitter(rng_);
-  world_.Send(peer.tunnel->id(), path, peer.initiator->frame());
+  SendTo(peer, path, peer.initiator->frame());
 }
 
 void Engine::FloorSaved(uint32_t tunnel, uint32_t id, const ipc::Floor& floor,

@@ -60,6 +60,8 @@ struct Peer {
   uint64_t saved_packets = 0;  // rx + tx when its counters last went to the store
   Instant save_traffic_at{};
   std::string trouble;                  // what the network or the peer said last; for `show`
+  std::string send_trouble;             // why this host could not send the last frame; for `show`
+  std::string name_trouble;             // why the endpoint's name gives no address; for `show`
 
   bool initiated_by_key() const { return config.auth == config::Auth::kPublicKey; }
   uint32_t id() const { return path.peer; }

@@ -21,9 +21,9 @@ std::vector<control::DropCount> DropsOf(const session::DropCounters& drops) {
 }
 
 control::Rung RungOf(const Tunnel& tunnel) {
-  if (tunnel.rung == 3) return control::Rung::kSocket;
-  if (tunnel.rung == 1) return control::Rung::kAfxdpZeroCopy;
-  return tunnel.afxdp_tx ? control::Rung::kAfxdpCopy : control::Rung::kAfxdpRx;
+  if (tunnel.datapath.rung == 3) return control::Rung::kSocket;
+  if (tunnel.datapath.rung == 1) return control::Rung::kAfxdpZeroCopy;
+  return tunnel.datapath.afxdp_tx ? control::Rung::kAfxdpCopy : control::Rung::kAfxdpRx;
 }
 
 control::Traffic TrafficOf(const session::Traffic& t) {
@@ -46,7 +46,7 @@ control::PeerStatus StatusOf(const Peer& peer) {
   return control::PeerStatus::kIdle;
 }
 
-control::PeerSnapshot SnapshotOf(const Peer& peer, const std::string& why) {
+control::PeerSnapshot SnapshotOf(const Peer& peer, const Engine::Diagnosis& diagnosis) {
   control::PeerSnapshot p;
   p.tunnel = peer.tunnel->config.name;
   p.name = peer.config.name;
@@ -67,7 +67,8 @@ control::PeerSnapshot SnapshotOf(const Peer& peer, const std::string& why) {
     p.persistent_keepalive = peer.config.persistent_keepalive_s;
   }
   p.status = StatusOf(peer);
-  if (!why.empty()) p.why = why;
+  if (!diagnosis.why.empty()) p.why = diagnosis.why;
+  if (!diagnosis.advice.empty()) p.advice = diagnosis.advice;
   p.drops = DropsOf(peer.path.drops);
   return p;
 }
@@ -97,14 +98,16 @@ control::TunnelStatus SnapshotOf(const Tunnel& tunnel) {
   control::TunnelStatus t;
   t.name = tunnel.config.name;
   t.id = tunnel.id();
-  t.state = control::TunnelState::kUp;
+  const std::string degraded = WhyDegraded(tunnel);
+  t.state = degraded.empty() ? control::TunnelState::kUp : control::TunnelState::kDegraded;
+  if (!degraded.empty()) t.reason = degraded;
   t.protocol = tunnel.config.protocol;
   t.suite = std::string(SuiteName(tunnel.config.suite));
   t.listen_port = tunnel.listen_port;
   for (const IpPrefix& address : tunnel.config.addresses) t.addresses.push_back(address.ToString());
   t.mtu = tunnel.link_mtu();
   t.rung = RungOf(tunnel);
-  if (!tunnel.rung_reason.empty()) t.rung_reason = tunnel.rung_reason;
+  if (!tunnel.datapath.reason.empty()) t.rung_reason = tunnel.datapath.reason;
   if (tunnel.identity.has_value()) t.public_key = Base64(tunnel.identity->public_key());
   t.peers = static_cast<uint32_t>(tunnel.peers.size());
   for (const auto& peer : tunnel.peers) {
@@ -129,50 +132,6 @@ void AddDrops(control::Snapshot& out, const std::string& scope, const session::D
 
 }  // namespace
 
-std::string Engine::WhyNoSession(const Peer& peer) const {
-  if (peer.current != nullptr) return "";
-  if (peer.clock_behind) {
-    return absl::StrCat(
-        "clock: its initiations are older than the last one accepted, so its clock ",
-        "is behind now or was ahead then; if it is right now, `cipectl "
-        "forget-clock ",
-        peer.tunnel->config.name, " ", peer.config.name, "` lets it in");
-  }
-  if (!peer.path.path.Get().remote.is_set()) {
-    return peer.config.endpoint.has_value()
-               ? absl::StrCat("the name of its endpoint, ", peer.config.endpoint->ToString(),
-                              ", has no address yet")
-               : "it has no Endpoint here, so it must start";
-  }
-  if (!peer.attempt.has_value()) return peer.trouble;
-  const Attempt& attempt = *peer.attempt;
-  if (attempt.waiting_for_floor) {
-    return peer.trouble.empty() ? "waiting for the state directory" : peer.trouble;
-  }
-  const session::DropCounters& refused = peer.tunnel->path.drops;
-  if (peer.path.drops.Get(cipe_drop_hs_wrong_psk) > attempt.wrong_psk) {
-    return "wrong preshared key: its answer does not decrypt";
-  }
-  if (refused.Get(cipe_drop_hs_other_suite) > attempt.refused_other_suite) {
-    return absl::StrCat("suite: somebody who knows our key asks with another suite than ",
-                        SuiteName(peer.tunnel->config.suite));
-  }
-  if (refused.Get(cipe_drop_hs_unknown_peer) > attempt.refused_unknown) {
-    return "wrong key: initiations come from a key that no [Peer] here has";
-  }
-  if (refused.Get(cipe_drop_hs_bad_mac1) > attempt.refused_mac1) {
-    return "wrong key: initiations come that were made for another public or shared key than ours";
-  }
-  if (!peer.trouble.empty()) return peer.trouble;
-  const Endpoint remote = peer.path.path.Get().remote;
-  const bool two = peer.configured.is_set() && !(peer.configured == remote);
-  return absl::StrCat("no answer from ", remote.ToString(),
-                      two ? absl::StrCat(" or ", peer.configured.ToString()) : "", " to ",
-                      attempt.initiations,
-                      attempt.initiations == 1 ? " initiation" : " initiations",
-                      ": it is down, the path is blocked, or its keys, suite or clock differ");
-}
-
 control::Snapshot Engine::TakeSnapshot() const {
   control::Snapshot out;
   const Instant now = clock_.Now();
@@ -187,7 +146,7 @@ control::Snapshot Engine::TakeSnapshot() const {
     out.tunnels.push_back(SnapshotOf(*tunnel));
     AddDrops(out, absl::StrCat("tunnel ", tunnel->config.name), tunnel->path.drops);
     for (const auto& peer : tunnel->peers) {
-      out.peers.push_back(SnapshotOf(*peer, WhyNoSession(*peer)));
+      out.peers.push_back(SnapshotOf(*peer, Diagnose(*peer)));
       AddDrops(out, absl::StrCat("peer ", tunnel->config.name, "/", peer->config.name),
                peer->path.drops);
       if (peer->current) out.sessions.push_back(SnapshotOf(*peer, *peer->current, "current", now));

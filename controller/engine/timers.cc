@@ -37,7 +37,8 @@ void Engine::SendUnder(Session& session, absl::Span<const uint8_t> plaintext) {
     lane.key->SealBatch(absl::MakeSpan(&job, 1));
   }
   session.path().last_sent.store(ToNanos(clock_.Now()), std::memory_order_relaxed);
-  world_.Send(session.path().tunnel, session.path().path.Get(), frame);
+  Peer* peer = FindPeer(session.path().tunnel, session.path().peer);
+  if (peer != nullptr) SendTo(*peer, session.path().path.Get(), frame);
 }
 
 void Engine::CloseSessions(uint32_t id) {

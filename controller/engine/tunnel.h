@@ -20,11 +20,7 @@ struct Tunnel {
   uint32_t least_mtu = 0;  // the netdev's is never lowered below
   uint32_t smallest_mtu = session::PeerPath::kAnyMtu;  // announced by a peer
   uint16_t listen_port = 0;
-  int rung = 3;
-  bool afxdp_tx = false;
-  bool zero_copy = false;
-  std::string rung_reason;
-  std::vector<uint32_t> carriers;
+  ipc::Datapath datapath;
 
   std::optional<handshake::Identity> identity;
   std::unique_ptr<handshake::ListenerKeys> keys;
@@ -41,5 +37,8 @@ struct Tunnel {
     return std::min(mtu, std::max(smallest_mtu, least_mtu));
   }
 };
+
+// Why the tunnel is not as configured though it is up; empty when it is.
+std::string WhyDegraded(const Tunnel& tunnel);
 
 }  // namespace cipe::engine

@@ -15,8 +15,9 @@ class World {
  public:
   virtual ~World() = default;
 
-  // One datagram (handshake, keepalive, in-tunnel control), Not-ECT. Losing it is allowed.
-  virtual void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) = 0;
+  // One datagram (handshake, keepalive, in-tunnel control), Not-ECT. Losing it is allowed. Returns 0,
+  // or the errno for which this host could not even try.
+  virtual int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) = 0;
   // A session to send on has come: packets that waited may go.
   virtual void SendStaged(uint32_t tunnel) = 0;
   // Keep these time stamps beyond this process, from before this returns. With `must_be_durable` the

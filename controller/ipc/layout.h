@@ -173,6 +173,17 @@ void Fields(Ar& ar, CarrierRemove& m) {
 }
 
 template <typename Ar>
+void Fields(Ar& ar, Datapath& m) {
+  ar.Number(m.rung);
+  if (m.rung < 1 || m.rung > 3) ar.Fail();
+  ar.Bool(m.afxdp_tx);
+  ar.Bool(m.degraded);
+  ar.String(m.reason);
+  ar.String(m.trouble);
+  ar.List(m.carriers, kMaxNames, [&](CarrierId& id) { ar.Number(id); });
+}
+
+template <typename Ar>
 void Fields(Ar& ar, TunnelAdd& m) {
   ar.Number(m.tunnel);
   ar.Bool(m.takeover);
@@ -181,11 +192,7 @@ void Fields(Ar& ar, TunnelAdd& m) {
   ar.Number(m.listen_port);
   ar.Bool(m.tso);
   ar.Bool(m.uso);
-  ar.Number(m.rung);
-  if (m.rung < 1 || m.rung > 3) ar.Fail();
-  ar.Bool(m.afxdp_tx);
-  ar.String(m.rung_reason);
-  ar.List(m.carriers, kMaxNames, [&](CarrierId& id) { ar.Number(id); });
+  Fields(ar, m.datapath);
   ar.List(m.tun, kMaxQueues, [&](UniqueFd& fd) { ar.Fd(fd); });
   ar.Fd(m.udp4);
   ar.Fd(m.udp6);
@@ -201,6 +208,7 @@ void Fields(Ar& ar, EndpointResolved& m) {
   ar.Number(m.tunnel);
   ar.Number(m.peer);
   Fields(ar, m.endpoint);
+  ar.String(m.trouble);
 }
 
 template <typename Ar>
@@ -275,6 +283,23 @@ template <typename Ar>
 void Fields(Ar& ar, SmallestMtu& m) {
   ar.Number(m.tunnel);
   ar.Number(m.mtu);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, DatapathChanged& m) {
+  ar.Number(m.tunnel);
+  ar.Number(m.mtu);
+  Fields(ar, m.datapath);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, Ping& m) {
+  ar.Number(m.number);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, Pong& m) {
+  ar.Number(m.number);
 }
 
 }  // namespace cipe::ipc::layout

@@ -72,6 +72,16 @@ struct PeerSetup {
   Floor floor;
 };
 
+// Which road a tunnel's data takes now, and why not a better one.
+struct Datapath {
+  int rung = 3;                 // 1, 2 or 3 (design: the ladder)
+  bool afxdp_tx = false;        // send through AF_XDP
+  bool degraded = false;        // the configuration asks for more than could be had
+  std::string reason;           // why not a higher rung
+  std::string trouble;          // why nothing can leave at all, as far as links tell; else empty
+  std::vector<CarrierId> carriers;
+};
+
 struct TunnelAdd {
   TunnelId tunnel = 0;
   bool takeover = false;
@@ -82,10 +92,7 @@ struct TunnelAdd {
   uint16_t listen_port = 0;     // the real one
   bool tso = false;
   bool uso = false;
-  int rung = 3;                 // 1, 2 or 3 (design: the ladder)
-  bool afxdp_tx = false;        // send through AF_XDP
-  std::string rung_reason;
-  std::vector<CarrierId> carriers;
+  Datapath datapath;
   std::vector<UniqueFd> tun;    // one per queue, non-blocking
   UniqueFd udp4;                // either may be invalid
   UniqueFd udp6;
@@ -98,7 +105,21 @@ struct TunnelRemove {
 struct EndpointResolved {
   TunnelId tunnel = 0;
   PeerId peer = 0;
-  Endpoint endpoint;
+  Endpoint endpoint;            // unset: the name has no address that can be used, see `trouble`
+  std::string trouble;
+};
+
+// Carriers came, went or changed under a tunnel that is up.
+struct DatapathChanged {
+  TunnelId tunnel = 0;
+  uint32_t mtu = 0;             // of the tunnel netdev now
+  Datapath datapath;
+};
+
+// Are you there? Answered by a Pong of the same number once every worker of the engine has made a
+// turn.
+struct Ping {
+  uint64_t number = 0;
 };
 
 // Answer to NextHopWanted, and again whenever netlink says that it changed.
@@ -164,8 +185,13 @@ struct SmallestMtu {
   uint32_t mtu = 0;
 };
 
+struct Pong {
+  uint64_t number = 0;
+};
+
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu>;
+                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu,
+                             DatapathChanged, Ping, Pong>;
 
 }  // namespace cipe::ipc

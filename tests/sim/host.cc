@@ -176,8 +176,10 @@ uint64_t Host::AllDrops() {
   return n;
 }
 
-void Host::Send(uint32_t, const session::Path& path, absl::Span<const uint8_t> frame) {
+int Host::Send(uint32_t, const session::Path& path, absl::Span<const uint8_t> frame) {
+  if (send_error != 0) return send_error;
   network_.Send({options_.at, path.remote, {frame.begin(), frame.end()}, 0});
+  return 0;
 }
 
 void Host::SendStaged(uint32_t) { tx_->FlushStaged(tunnel().path, *this, clock_.Now()); }

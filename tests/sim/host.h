@@ -81,11 +81,12 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   bool disk_works = true;
   Duration disk_latency{0};
   int writes = 0;             // of reservations
+  int send_error = 0;         // errno of every control frame sent; 0: they go out
   int resolve_again = 0;      // how often the broker was asked
   uint32_t smallest_mtu = 0;  // as the broker was told last
 
   // World
-  void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
+  int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor, bool durable) override;
   void ResolveAgain(uint32_t, uint32_t) override { ++resolve_again; }

@@ -141,5 +141,72 @@ TEST(Paths, WhatTheNetworkSaysIsShownForThePeerItIsAbout) {
               testing::HasSubstr("192.0.2.2:6789: nobody listens on that port"));
 }
 
+TEST(Paths, WhatThisHostCannotSendIsCountedAndToldAsItsOwnTrouble) {
+  Pair net({.b_knows_a = false});
+  net.Run(2s);
+  ASSERT_TRUE(net.a->connected());
+  const auto diagnosis = [&] { return net.a->engine().Diagnose(net.a->peer()); };
+  EXPECT_THAT(diagnosis().why, testing::IsEmpty());
+  EXPECT_THAT(diagnosis().advice, testing::IsEmpty());
+  EXPECT_EQ(net.a->Drops(cipe_drop_tx_send_error), 0u);
+  net.a->RestartDaemon();
+  net.a->send_error = ENETUNREACH;
+  net.Run(12s);
+  EXPECT_GE(net.a->Drops(cipe_drop_tx_send_error), 2u);
+  EXPECT_THAT(
+      diagnosis().why,
+      testing::HasSubstr("this host cannot send to 192.0.2.2:6789: Network is unreachable"));
+  EXPECT_THAT(diagnosis().why, testing::Not(testing::HasSubstr("no answer")));
+  EXPECT_THAT(diagnosis().advice, testing::HasSubstr("route"));
+  ipc::DatapathChanged changed{kTunnel, 1420, {3, false, false, "", "carrier eth0 is down", {}}};
+  net.a->engine().DatapathChanged(changed);
+  EXPECT_THAT(diagnosis().why, testing::HasSubstr("; carrier eth0 is down"));
+  EXPECT_THAT(diagnosis().advice, testing::HasSubstr("bring the carrier up"));
+  changed = {kTunnel, 1400, {2, false, false, "", "", {7}}};
+  net.a->engine().DatapathChanged(changed);
+  EXPECT_EQ(net.a->tunnel().mtu, 1400u);
+  net.a->send_error = 0;
+  net.Run(12s);
+  EXPECT_TRUE(net.a->connected());
+  EXPECT_THAT(diagnosis().why, testing::IsEmpty());
+}
+
+TEST(Paths, ANameWithoutAddressSaysWhyAndTheLastAddressStays) {
+  Pair net({.a_knows_b = false, .b_knows_a = false});
+  engine::Engine& engine = net.a->engine();
+  engine::Peer& peer = net.a->peer();
+  peer.config.endpoint = config::EndpointSpec{"b.example", 6789};
+  EXPECT_THAT(engine.WhyNoSession(peer), testing::HasSubstr("b.example:6789, has no address yet"));
+  engine.EndpointResolved(kTunnel, peer.id(), {}, "cannot resolve b.example: no such name");
+  EXPECT_EQ(engine.WhyNoSession(peer), "cannot resolve b.example: no such name");
+  EXPECT_THAT(engine.Diagnose(peer).advice, testing::HasSubstr("b.example"));
+  EXPECT_FALSE(peer.attempt.has_value());
+  engine.EndpointResolved(kTunnel, peer.id(), Home());
+  EXPECT_TRUE(peer.attempt.has_value());
+  engine.EndpointResolved(kTunnel, peer.id(), {}, "cannot resolve b.example: no such name");
+  EXPECT_EQ(peer.configured, Home());
+  net.Run(2s);
+  EXPECT_TRUE(net.a->connected());
+}
+
+TEST(Paths, AdviceGoesWithTheReason) {
+  Pair suites;
+  const auto advice = [](Host& host) { return host.engine().Diagnose(host.peer()).advice; };
+  suites.network.filter = [](const Datagram&) { return false; };
+  suites.Run(1s);
+  EXPECT_THAT(advice(*suites.a), testing::HasSubstr("is UDP to 192.0.2.2:6789 open"));
+  suites.a->tunnel().path.drops.Add(cipe_drop_hs_other_suite);
+  EXPECT_EQ(advice(*suites.a), "set the same Suite at both ends");
+  Pair keys;
+  keys.network.filter = [](const Datagram&) { return false; };
+  keys.Run(1s);
+  keys.a->tunnel().path.drops.Add(cipe_drop_hs_bad_mac1);
+  EXPECT_THAT(advice(*keys.a), testing::HasSubstr("PublicKey at the other end"));
+  keys.a->tunnel().path.drops.Add(cipe_drop_hs_unknown_peer);
+  EXPECT_THAT(advice(*keys.a), testing::HasSubstr("PublicKey here"));
+  keys.a->peer().path.drops.Add(cipe_drop_hs_wrong_psk);
+  EXPECT_EQ(advice(*keys.a), "set the same PresharedKey at both ends");
+}
+
 }  // namespace
 }  // namespace cipe::sim

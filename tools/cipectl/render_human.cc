@@ -66,6 +66,8 @@ constexpr Advice kAdvice[] = {
 };
 
 std::string Suggestion(const PeerSnapshot& peer) {
+  // The engine knows which of the drops belong to what keeps the session away now.
+  if (peer.advice.has_value()) return *peer.advice;
   for (const Advice& advice : kAdvice)
     if (Dropped(peer.drops, advice.reason)) return advice.text;
   if (peer.status == PeerStatus::kNoAnswer) {

@@ -30,11 +30,12 @@
 //                  "drops": {"rx_replayed": 3, ...}}],
 //    "peers":    [{"tunnel", "name", "public_key", "endpoint", "allowed_ips", "latest_handshake",
 //                  "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rung", "rung_name",
-//                  "path_mtu", "persistent_keepalive", "status", "why", "drops": {...}}],
+//                  "path_mtu", "persistent_keepalive", "status", "why", "drops": {...}, "advice"}],
 //    "sessions": [{"tunnel", "peer", "slot", "role", "local_index", "remote_index", "age_s",
 //                  "expires_s", "lanes", "tx_counter", "rx_greatest"}],
 //    "drops":    [{"scope", "reason", "count", "sentence"}]}
 //
+// why: the likeliest reason for having no session; advice: what to do about just that.
 // mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet that goes to the peer,
 // the smaller of both ends; null before the first handshake.
 //

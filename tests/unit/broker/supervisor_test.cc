@@ -14,7 +14,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// An engine that answers every message by Ready, and dies of garbage like any other.
+// An engine that answers pings by pongs and every other message by Ready, and dies of garbage like
+// any other.
 absl::StatusOr<EngineProcess> SpawnEcho() {
   auto pair = *ipc::Channel::Pair();
   const pid_t pid = fork();
@@ -23,7 +24,12 @@ absl::StatusOr<EngineProcess> SpawnEcho() {
     ipc::Channel channel(std::move(pair.second));
     while (true) {
       const auto message = channel.Receive();
-      if (message.ok()) channel.Send(ipc::Ready{}).IgnoreError();
+      if (message.ok()) {
+        const auto* ping = std::get_if<ipc::Ping>(&*message);
+        ipc::Message answer = ipc::Ready{};
+        if (ping != nullptr) answer = ipc::Pong{ping->number};
+        channel.Send(std::move(answer)).IgnoreError();
+      }
       if (message.status().code() == absl::StatusCode::kUnavailable) _exit(0);
       pollfd next{channel.fd(), POLLIN, 0};
       poll(&next, 1, -1);
@@ -153,6 +159,24 @@ TEST_F(SupervisorTest, ADeafEngineIsReplaced) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   Run([&] { return starts_.size() == 2; });
   EXPECT_EQ(deaths_, 1);
+}
+
+// One that reads nothing, though its queue has room for all that is sent.
+TEST_F(SupervisorTest, AHungEngineIsReplaced) {
+  int spawned = 0;
+  Supervisor supervisor(
+      *loop_, [&] { return ++spawned == 1 ? SpawnDeaf() : SpawnEcho(); }, Hooks(),
+      HeartbeatOptions{milliseconds(50), 4});
+  ASSERT_TRUE(supervisor.Start().ok());
+  const Instant started = clock_.Now();
+  Run([&] { return starts_.size() == 2; });
+  EXPECT_GE(clock_.Now() - started, milliseconds(200));
+  EXPECT_EQ(deaths_, 1);
+  // The next one answers, and stays.
+  const Instant end = clock_.Now() + seconds(1);
+  while (clock_.Now() < end) ASSERT_TRUE(loop_->RunOnce(milliseconds(20)).ok());
+  EXPECT_EQ(deaths_, 1);
+  EXPECT_EQ(messages_, 0) << "pongs are not for the broker";
 }
 
 TEST_F(SupervisorTest, WithoutAnEngineNothingIsSent) {

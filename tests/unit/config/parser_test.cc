@@ -241,7 +241,16 @@ TEST(Parser, PeerValueErrors) {
         "[10.0.0.1]:5", "[fe80::1%]:5", "[2001:db8::1%eth0]:5", "a b:5", "-x:5", "h\\x01:5"}) {
     ExpectError(absl::StrCat("[Interface]\n[Peer]\nEndpoint = ", endpoint), "3:12", "HOST:PORT");
   }
-  for (const char* endpoint : {"host:1", "10.0.0.1:65535", "[fe80::1%eth0]:5", "a_b-c.example:9"}) {
+  // Addresses that no single host has, or that none of our sockets can send to.
+  for (const char* endpoint :
+       {"0.0.0.0:5", "0.1.2.3:5", "224.0.0.1:5", "239.255.255.255:5", "240.0.0.1:5",
+        "255.255.255.255:5", "[::]:5", "[ff02::1]:5", "[ff02::1%eth0]:5", "[::ffff:192.0.2.2]:5"}) {
+    ExpectError(absl::StrCat("[Interface]\n[Peer]\nEndpoint = ", endpoint), "3:12",
+                "a host's address");
+  }
+  ExpectError("[Interface]\n[Peer]\nEndpoint = [::ffff:192.0.2.2]:5", "3:12", "write 192.0.2.2");
+  for (const char* endpoint : {"host:1", "10.0.0.1:65535", "[fe80::1%eth0]:5", "a_b-c.example:9",
+                               "223.255.255.255:1", "127.0.0.1:1", "[::1]:1", "[::ffff]:1"}) {
     const auto t =
         Parse(absl::StrCat("[Interface]\n[Peer]\nSharedKey={HEX}\nEndpoint = ", endpoint));
     ASSERT_TRUE(t.ok()) << t.status();

@@ -46,7 +46,14 @@ TEST(HumanTest, TellsRungAgeDropsAndWhatToTry) {
   EXPECT_THAT(text, HasSubstr("dropped: 3 rx_replayed"));
   EXPECT_THAT(text, HasSubstr("peer old: no answer"));
   EXPECT_THAT(text, HasSubstr("why: no answer to 3 initiations"));
-  EXPECT_THAT(text, HasSubstr("try: compare PresharedKey"));
+  EXPECT_THAT(text, HasSubstr("try: look at the other end"));
+}
+
+// An older daemon gives none: the drops do then.
+TEST(HumanTest, WithoutAdviceTheDropsSayWhatToTry) {
+  auto snapshot = SampleSnapshot();
+  snapshot.peers[1].advice.reset();
+  EXPECT_THAT(RenderHuman(snapshot, Object::kAll), HasSubstr("try: compare PresharedKey"));
 }
 
 TEST(HumanTest, SaysNothingOfZeroDrops) {

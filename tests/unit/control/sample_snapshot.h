@@ -44,6 +44,7 @@ inline Snapshot SampleSnapshot() {
   old.public_key = "shared";
   old.status = PeerStatus::kNoAnswer;
   old.why = "no answer to 3 initiations";
+  old.advice = "look at the other end";
   old.drops = {{"hs_wrong_psk", 1}};
   s.peers = {hub, old};
   SessionStatus session;

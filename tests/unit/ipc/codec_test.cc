@@ -73,7 +73,9 @@ TEST(Codec, TunnelAddKeepsItsFields) {
   EXPECT_EQ(m.peers[0].floor.received, SampleFloor(1).received);
   EXPECT_TRUE(m.udp4.valid());
   EXPECT_FALSE(m.udp6.valid());
-  EXPECT_EQ(m.rung, 2);
+  EXPECT_EQ(m.datapath.rung, 2);
+  EXPECT_TRUE(m.datapath.degraded);
+  EXPECT_EQ(m.datapath.trouble, "carrier eth1 has no link");
   EXPECT_TRUE(m.afxdp_tx);
 }
 

@@ -90,10 +90,7 @@ inline TunnelAdd SampleTunnelAdd() {
   m.listen_port = 6789;
   m.tso = true;
   m.uso = true;
-  m.rung = 2;
-  m.afxdp_tx = true;
-  m.rung_reason = "copy mode";
-  m.carriers = {1, 2};
+  m.datapath = {2, true, true, "copy mode", "carrier eth1 has no link", {1, 2}};
   m.tun.push_back(AnyFd());
   m.tun.push_back(AnyFd());
   m.udp4 = AnyFd();
@@ -119,7 +116,7 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(CarrierRemove{3});
   all.push_back(SampleTunnelAdd());
   all.push_back(TunnelRemove{5});
-  all.push_back(EndpointResolved{5, 11, SampleEndpoint()});
+  all.push_back(EndpointResolved{5, 11, SampleEndpoint(), "no such name"});
   all.push_back(NextHop{SampleEndpoint(),
                         3,
                         true,
@@ -136,6 +133,9 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(NextHopWanted{5, SampleEndpoint()});
   all.push_back(ResolveWanted{5, 11});
   all.push_back(SmallestMtu{5, 1300});
+  all.push_back(DatapathChanged{5, 1300, {1, true, false, "", "", {3}}});
+  all.push_back(Ping{77});
+  all.push_back(Pong{78});
   return all;
 }
 

@@ -1,0 +1,20 @@
+// Frames of the control thread on their way out, and what this host itself says against them.
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "engine/engine.h"
+
+namespace cipe::engine {
+
+void Engine::SendTo(Peer& peer, const session::Path& path, absl::Span<const uint8_t> frame) {
+  const int error = world_.Send(peer.tunnel->id(), path, frame);
+  if (error == 0) return peer.send_trouble.clear();
+  peer.path.drops.Add(cipe_drop_tx_send_error);
+  // EPERM is what sendmsg(2) says when a rule for outgoing packets drops the frame.
+  peer.send_trouble =
+      absl::StrCat("this host cannot send to ", path.remote.ToString(), ": ", std::strerror(error),
+                   error == EPERM ? " (by a firewall rule here)" : "");
+}
+
+}  // namespace cipe::engine

@@ -1,0 +1,212 @@
+// Carriers that go and come, and endpoints that may not be, against the real kernel in a namespace
+// of the program's own: veth pairs ours/theirs and side/far.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "broker/datapath.h"
+#include "broker/endpoint_check.h"
+#include "tests/bpf/privilege.h"
+
+namespace cipe::broker {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const bool kOwnNamespace = test::Require(test::OwnNetworkNamespace);
+
+void Ip(const std::string& words) {
+  ASSERT_EQ(system(absl::StrCat("PATH=$PATH:/usr/sbin:/sbin ip ", words).c_str()), 0) << words;
+}
+
+void Wire(const std::string& one, const std::string& two, const std::string& address) {
+  Ip(absl::StrCat("link add ", one, " type veth peer name ", two));
+  Ip(absl::StrCat("address add ", address, " dev ", one));
+  Ip(absl::StrCat("link set ", one, " addrgenmode none up"));
+  Ip(absl::StrCat("link set ", two, " addrgenmode none up"));
+}
+
+class CarriersTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Ip("link set lo up");
+    Wire("ours", "theirs", "192.0.2.1/24");
+    Wire("side", "far", "198.51.100.1/24");
+    Ip("link set side mtu 1400");
+    auto maps = steering::MapSet::Create();
+    ASSERT_TRUE(maps.ok()) << maps.status();
+    maps_ = std::make_unique<steering::MapSet>(*std::move(maps));
+    carriers_ = std::make_unique<CarrierTable>(*maps_, [this](ipc::Message message) {
+      if (const auto* gone = std::get_if<ipc::CarrierRemove>(&message)) {
+        removed_.push_back(gone->carrier);
+      }
+    });
+    config_.name = "tun";
+    config_.path = "/etc/cipe/tun.conf";
+    config_.datapath = config::Datapath::kXdp;
+    config_.peers.emplace_back().name = "peer";
+  }
+  void TearDown() override {
+    for (const char* name : {"ours", "side"}) {
+      if (netlink::GetLink(&socket_, name).ok()) Ip(absl::StrCat("link delete ", name));
+    }
+  }
+  CarrierPlan Plan(const std::vector<Endpoint>& endpoints,
+                   const std::vector<std::string>& before = {}) {
+    auto plan = PlanCarriers(&socket_, config_, endpoints, before);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    return *std::move(plan);
+  }
+  DatapathChoice Choose(const std::vector<Endpoint>& endpoints = {}) {
+    return ChooseDatapath(Plan(endpoints), carriers_.get(), config_);
+  }
+  // As the monitor does, when it sees that the interface has gone.
+  void Delete(const std::string& name) {
+    const int index = netlink::GetLink(&socket_, name)->index;
+    Ip(absl::StrCat("link delete ", name));
+    carriers_->OnLinkRemoved(index);
+  }
+  bool Attached(const std::string& name) {
+    return netlink::GetLink(&socket_, name)->xdp_program_id != 0;
+  }
+
+  netlink::Socket socket_ = *netlink::Socket::Open();
+  std::unique_ptr<steering::MapSet> maps_;
+  std::unique_ptr<CarrierTable> carriers_;
+  std::vector<ipc::CarrierId> removed_;
+  config::Tunnel config_;
+  const Endpoint near_ = *Endpoint::Parse("192.0.2.2:6789");
+  const Endpoint beside_ = *Endpoint::Parse("198.51.100.2:6789");
+};
+
+TEST_F(CarriersTest, AVanishedCarrierIsGivenUpAndANewOneIsAnotherOne) {
+  config_.carriers = {"ours"};
+  const DatapathChoice first = Choose();
+  ASSERT_EQ(first.rung, 2) << first.reason;
+  EXPECT_FALSE(first.degraded);
+  Delete("ours");
+  EXPECT_FALSE(carriers_->AllAlive(first.carriers));
+  EXPECT_NE(Plan({}).Seen(*carriers_), first.seen);
+  const DatapathChoice gone = Choose();
+  EXPECT_EQ(gone.rung, 3);
+  EXPECT_THAT(gone.reason, HasSubstr("carrier ours is not there"));
+  EXPECT_THAT(gone.trouble, HasSubstr("carrier ours is not there"));
+  EXPECT_TRUE(gone.degraded) << "Datapath = xdp was asked for";
+  carriers_->Release(first.carriers[0]);
+  EXPECT_THAT(removed_, ElementsAre(first.carriers[0]));
+  EXPECT_EQ(Plan({}).Seen(*carriers_), gone.seen) << "nothing new, nothing to do";
+  Wire("ours", "theirs", "192.0.2.1/24");
+  EXPECT_NE(Plan({}).Seen(*carriers_), gone.seen);
+  const DatapathChoice back = Choose();
+  EXPECT_EQ(back.rung, 2) << back.reason;
+  EXPECT_FALSE(back.degraded);
+  EXPECT_EQ(back.trouble, "");
+  ASSERT_THAT(back.carriers, testing::SizeIs(1));
+  EXPECT_NE(back.carriers[0], first.carriers[0]);
+  EXPECT_TRUE(Attached("ours"));
+  EXPECT_EQ(Plan({}).Seen(*carriers_), back.seen);
+}
+
+TEST_F(CarriersTest, LostNewsAreMadeGoodByLooking) {
+  config_.carriers = {"ours"};
+  const DatapathChoice first = Choose();
+  ASSERT_EQ(first.rung, 2) << first.reason;
+  carriers_->Resync(&socket_);
+  EXPECT_TRUE(carriers_->AllAlive(first.carriers));
+  Ip("link delete ours");
+  carriers_->Resync(&socket_);
+  EXPECT_FALSE(carriers_->AllAlive(first.carriers));
+  EXPECT_EQ(carriers_->Find(1), nullptr);
+}
+
+TEST_F(CarriersTest, ANameThatWasResolvedLeadsElsewhereThanTheDefaultRoute) {
+  Ip("route add default via 198.51.100.2");
+  const DatapathChoice guess = Choose();
+  EXPECT_THAT(guess.names, ElementsAre("side"));
+  EXPECT_EQ(guess.path_mtu, 1400u);
+  const DatapathChoice known = Choose({near_});
+  EXPECT_THAT(known.names, ElementsAre("ours"));
+  EXPECT_EQ(known.path_mtu, 1500u);
+  EXPECT_EQ(known.rung, 2) << known.reason;
+  carriers_->Release(guess.carriers[0]);
+  EXPECT_FALSE(Attached("side"));
+  EXPECT_TRUE(Attached("ours"));
+  // Both at once: one peer here, another there.
+  EXPECT_THAT(Choose({near_, beside_}).names, ElementsAre("ours", "side"));
+}
+
+TEST_F(CarriersTest, WithoutAnyRouteTheLastCarriersStayAndSayWhatTheyLack) {
+  const DatapathChoice first = Choose({near_});
+  ASSERT_EQ(first.rung, 2) << first.reason;
+  EXPECT_EQ(first.trouble, "");
+  Ip("link set ours down");
+  const CarrierPlan plan = Plan({near_}, first.names);
+  ASSERT_THAT(plan.found, testing::SizeIs(1));
+  EXPECT_EQ(plan.found[0].link.name, "ours");
+  EXPECT_THAT(plan.Trouble(), HasSubstr("carrier ours is down"));
+  EXPECT_NE(plan.Seen(*carriers_), first.seen);
+  Ip("link set ours up");
+  Ip("link set theirs down");
+  EXPECT_EQ(Plan({near_}, first.names).Trouble(), "carrier ours has no link");
+  // One way out is enough.
+  config_.carriers = {"ours", "side"};
+  EXPECT_EQ(Plan({}).Trouble(), "");
+}
+
+TEST_F(CarriersTest, AFailedCarrierIsTriedAgainOnlyWhenItChanged) {
+  config_.carriers = {"lo"};
+  const DatapathChoice choice = Choose();
+  EXPECT_EQ(choice.rung, 3);
+  EXPECT_THAT(choice.reason, HasSubstr("lo is not an Ethernet device"));
+  EXPECT_TRUE(choice.degraded);
+  EXPECT_EQ(Plan({}).Seen(*carriers_), choice.seen);
+  config_.datapath = config::Datapath::kAuto;
+  EXPECT_FALSE(Choose().degraded) << "nothing was asked for";
+}
+
+class EndpointCheckTest : public CarriersTest {
+ protected:
+  std::string Check(const std::string& endpoint, uint16_t port = 6789) {
+    return std::string(
+        CheckEndpoint(&socket_, config_, port, config_.peers[0], *Endpoint::Parse(endpoint))
+            .message());
+  }
+};
+
+TEST_F(EndpointCheckTest, NotIntoTheTunnelItself) {
+  config_.peers.emplace_back().name = "other";
+  config_.peers[1].allowed_ips = {*IpPrefix::Parse("192.0.2.2/32"), *IpPrefix::Parse("0.0.0.0/1"),
+                                  *IpPrefix::Parse("2001:db8::/32")};
+  EXPECT_THAT(Check("192.0.2.2:6789"),
+              testing::AllOf(HasSubstr("tun.conf"), HasSubstr("192.0.2.2/32 of peer other"),
+                             HasSubstr("Table = off")));
+  EXPECT_THAT(Check("20.0.0.1:6789"), HasSubstr("0.0.0.0/1"));
+  EXPECT_THAT(Check("[2001:db8::1]:6789"), HasSubstr("2001:db8::/32"));
+  EXPECT_THAT(Check("192.0.2.3:6789"), IsEmpty());
+  for (const config::TableChoice table :
+       {config::TableChoice::kOff, config::TableChoice::kNumber}) {
+    config_.table = table;
+    EXPECT_THAT(Check("192.0.2.2:6789"), IsEmpty());
+  }
+}
+
+TEST_F(EndpointCheckTest, NotThisTunnelItself) {
+  EXPECT_THAT(Check("192.0.2.1:6789"), HasSubstr("is this tunnel itself"));
+  EXPECT_THAT(Check("127.0.0.1:6789"), HasSubstr("is this tunnel itself"));
+  EXPECT_THAT(Check("192.0.2.1:6789", 7000), IsEmpty()) << "another tunnel of this host";
+  EXPECT_THAT(Check("192.0.2.2:6789"), IsEmpty());
+}
+
+TEST_F(EndpointCheckTest, NotNobody) {
+  for (const char* address : {"0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "[::]:1",
+                              "[ff02::1]:1", "[::ffff:192.0.2.2]:1"}) {
+    EXPECT_THAT(Check(address), HasSubstr(" is ")) << address;
+  }
+}
+
+}  // namespace
+}  // namespace cipe::broker
