@@ -80,6 +80,7 @@ Broker::~Broker() {
   resolver_.reset();
   loop_.Unwatch(monitor_.fd());
   loop_.Cancel(settle_timer_);
+  loop_.Cancel(idle_timer_);
   for (auto& [id, removal] : removals_) loop_.Cancel(removal.timer);
   for (auto& [peer, timer] : resolving_) loop_.Cancel(timer);
   // First the engine: its descriptors would keep sockets and keys alive.
@@ -101,7 +102,7 @@ void Broker::Tell(ipc::Message message) {
 
 void Broker::Answer(uint64_t request, const absl::Status& status, ipc::TunnelId tunnel) {
   if (request == 0) return;
-  Tell(ipc::Reply{request, status, tunnel});
+  Tell(ipc::Reply{request, status, tunnel, EndsNow()});
 }
 
 void Broker::OnEngineStart(bool takeover) {
@@ -115,6 +116,8 @@ ipc::Hello Broker::MakeHello(bool takeover) {
   hello.takeover = takeover;
   hello.starter_uid = options_.starter_uid;
   hello.version = options_.version;
+  hello.config_dir = options_.config_dir;
+  hello.state_dir = options_.state_dir;
   hello.node_id = node_id_;
   for (const int fd : maps_.Fds()) hello.maps.push_back(Duplicate(fd));
   hello.control_listener = Duplicate(control_listener_.get());
@@ -138,12 +141,14 @@ void Broker::Handle(const ipc::Ready&) {
   if (std::exchange(ready_, true)) return;
   BringBackWanted();
   if (on_ready_) on_ready_();
+  EndUnlessNeeded(options_.first_request_patience);
 }
 
 void Broker::Handle(const ipc::UpRequest& m) {
   const absl::StatusOr<ipc::TunnelId> id = Up(m.name);
   if (!id.ok()) {
     Log(Severity::kWarning, "up ", m.name, ": ", id.status().message());
+    EndUnlessNeeded(options_.last_answer_patience);
     return Answer(m.request, id.status());
   }
   if (std::find(wanted_.begin(), wanted_.end(), m.name) == wanted_.end()) {
@@ -160,6 +165,7 @@ void Broker::Handle(const ipc::DownRequest& m) {
   const absl::Status saved = wanted > 0 ? SaveWanted() : absl::OkStatus();
   if (!saved.ok()) Log(Severity::kError, saved.message());
   if (tunnel == nullptr) {
+    EndUnlessNeeded(options_.last_answer_patience);
     return Answer(m.request,
                   wanted > 0 ? absl::OkStatus()
                              : absl::NotFoundError(absl::StrCat("tunnel ", m.name, " is not up")));
@@ -305,6 +311,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   SyncListeners();
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
   tunnel.mapped().reset();
+  EndUnlessNeeded(options_.last_answer_patience);
   if (removal.empty()) return;
   for (const uint64_t request : removal.mapped().requests) {
     Answer(request, absl::OkStatus(), id);
@@ -345,6 +352,20 @@ void Broker::BringBackWanted() {
     if (!id.ok())
       Log(Severity::kError, "cannot bring ", name, " up again: ", id.status().message());
   }
+}
+
+bool Broker::EndsNow() const {
+  return options_.on_idle != nullptr && tunnels_.empty() && wanted_.empty();
+}
+
+void Broker::EndUnlessNeeded(Duration patience) {
+  loop_.Cancel(idle_timer_);
+  idle_timer_ = TimerId::kNone;
+  if (!EndsNow()) return;
+  idle_timer_ = loop_.After(patience, [this] {
+    idle_timer_ = TimerId::kNone;
+    if (EndsNow()) options_.on_idle();
+  });
 }
 
 Tunnel* Broker::ByName(const std::string& name) {

@@ -28,12 +28,16 @@
 namespace cipe::broker {
 
 struct BrokerOptions {
-  std::string config_dir;
+  std::string config_dir;  // both absolute
   std::string state_dir;
   std::string version;
   uint32_t starter_uid = 0;
   // How long an engine may take to let go of a tunnel before it is ended.
   Duration removal_patience = std::chrono::seconds(5);
+  // When set: no tunnel is up or wanted, and none was for a while. Runs on the loop.
+  std::function<void()> on_idle;
+  Duration first_request_patience = std::chrono::seconds(10);      // after the start
+  Duration last_answer_patience = std::chrono::milliseconds(500);  // so that answers get out
 };
 
 class Broker {
@@ -104,6 +108,9 @@ class Broker {
 
   void OnNetworkChange();
 
+  bool EndsNow() const;
+  void EndUnlessNeeded(Duration patience);
+
   EventLoop& loop_;
   const BrokerOptions options_;
   UniqueFd control_listener_;
@@ -127,6 +134,7 @@ class Broker {
   ipc::TunnelId next_tunnel_ = 1;
   ipc::PeerId next_peer_ = 1;
   TimerId settle_timer_ = TimerId::kNone;
+  TimerId idle_timer_ = TimerId::kNone;
   bool ready_ = false;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Resolver> resolver_;

@@ -8,7 +8,9 @@
 #include <sys/un.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -20,6 +22,7 @@ namespace {
 
 constexpr char kSocket[] = "/ciped.sock";
 constexpr char kPidFile[] = "/ciped.pid";
+constexpr auto kEnding = std::chrono::seconds(5);
 
 absl::Status Failed(absl::string_view what, absl::string_view path) {
   const std::string text = absl::StrCat("cannot ", what, " ", path, ": ", strerror(errno));
@@ -34,14 +37,43 @@ std::string Holder(int fd) {
   return std::string(absl::StripSuffix(absl::string_view(text, static_cast<size_t>(n)), "\n"));
 }
 
+// Our starter's umask may be anything: `umask 077` is what key files are made with.
+bool MakeOne(const std::string& path, unsigned mode) {
+  return mkdir(path.c_str(), mode & 0700) == 0 && chmod(path.c_str(), mode) == 0;
+}
+
+// 1: `fd` is the locked file that has the name now. 0: somebody else holds it, or removed it just
+// now. -1: errno.
+int TryLock(int fd, const std::string& file) {
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) return errno == EWOULDBLOCK ? 0 : -1;
+  struct stat ours {
+  }, named{};
+  if (fstat(fd, &ours) != 0) return -1;
+  return stat(file.c_str(), &named) == 0 && named.st_ino == ours.st_ino &&
+                 named.st_dev == ours.st_dev
+             ? 1
+             : 0;
+}
+
 }  // namespace
+
+void GiveToGroup(const std::string& path, int fd) {
+  const group* cipe = getgrnam("cipe");
+  if (cipe == nullptr) return;
+  const uid_t same = static_cast<uid_t>(-1);
+  const int error =
+      fd >= 0 ? fchown(fd, same, cipe->gr_gid) : chown(path.c_str(), same, cipe->gr_gid);
+  if (error != 0) {
+    Log(Severity::kWarning, "cannot give ", path, " to group cipe: ", strerror(errno));
+  }
+}
 
 absl::Status MakeDirectory(const std::string& path, unsigned mode) {
   for (size_t slash = path.find('/', 1); slash != std::string::npos;
        slash = path.find('/', slash + 1)) {
-    mkdir(path.substr(0, slash).c_str(), 0755);
+    MakeOne(path.substr(0, slash), 0755);
   }
-  if (mkdir(path.c_str(), mode) == 0) return absl::OkStatus();
+  if (MakeOne(path, mode)) return absl::OkStatus();
   struct stat st {};
   if (errno == EEXIST && stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) {
     return absl::OkStatus();
@@ -52,13 +84,21 @@ absl::Status MakeDirectory(const std::string& path, unsigned mode) {
 absl::StatusOr<RuntimeDir> RuntimeDir::Lock(const std::string& path) {
   CIPE_RETURN_IF_ERROR(MakeDirectory(path, 0755));
   const std::string file = path + kPidFile;
-  UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!fd.valid()) return Failed("open", file);
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return Failed("lock", file);
-    return absl::AlreadyExistsError(
-        absl::StrCat("another ciped (process ", Holder(fd.get()), ") already runs on ", path,
-                     "; stop it, or give this one another --runtime-dir"));
+  const auto deadline = std::chrono::steady_clock::now() + kEnding;
+  UniqueFd fd;
+  for (;;) {
+    fd.reset(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+    if (!fd.valid()) return Failed("open", file);
+    const int locked = TryLock(fd.get(), file);
+    if (locked > 0) break;
+    if (locked < 0) return Failed("lock", file);
+    if (access((path + kSocket).c_str(), F_OK) == 0 ||
+        std::chrono::steady_clock::now() > deadline) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("another ciped (process ", Holder(fd.get()), ") already runs on ", path,
+                       "; stop it, or give this one another --runtime-dir"));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   const std::string pid = absl::StrCat(getpid(), "\n");
   if (ftruncate(fd.get(), 0) != 0 ||
@@ -73,6 +113,8 @@ RuntimeDir::~RuntimeDir() {
   unlink((path_ + kSocket).c_str());
   unlink((path_ + kPidFile).c_str());
 }
+
+void RuntimeDir::HideSocket() const { unlink((path_ + kSocket).c_str()); }
 
 absl::StatusOr<UniqueFd> RuntimeDir::Listen() const {
   const std::string path = path_ + kSocket;
@@ -92,10 +134,7 @@ absl::StatusOr<UniqueFd> RuntimeDir::Listen() const {
       chmod(path.c_str(), 0660) != 0) {
     return Failed("bind control socket", path);
   }
-  const group* cipe = getgrnam("cipe");
-  if (cipe != nullptr && chown(path.c_str(), static_cast<uid_t>(-1), cipe->gr_gid) != 0) {
-    Log(Severity::kWarning, "cannot give ", path, " to group cipe: ", strerror(errno));
-  }
+  GiveToGroup(path);
   if (listen(fd.get(), 64) != 0) return Failed("listen on", path);
   return fd;
 }
