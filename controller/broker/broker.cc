@@ -82,7 +82,10 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
 Broker::~Broker() {
   resolver_.reset();
   loop_.Unwatch(monitor_.fd());
-  for (const TimerId timer : {settle_timer_, calm_timer_, narrow_timer_, stop_timer_}) loop_.Cancel(timer);
+  for (const TimerId timer :
+       {settle_timer_, calm_timer_, narrow_timer_, stop_timer_, idle_timer_}) {
+    loop_.Cancel(timer);
+  }
   for (auto& [name, timer] : remake_timers_) loop_.Cancel(timer);
   for (auto& [id, removal] : removals_) loop_.Cancel(removal.timer);
   for (auto& [peer, timer] : resolving_) loop_.Cancel(timer);
@@ -130,7 +133,7 @@ void Broker::Tell(ipc::Message message) {
 
 void Broker::Answer(uint64_t request, const absl::Status& status, ipc::TunnelId tunnel) {
   if (request == 0) return;
-  Tell(ipc::Reply{request, status, tunnel});
+  Tell(ipc::Reply{request, status, tunnel, EndsNow()});
 }
 
 void Broker::OnEngineStart(bool takeover) {
@@ -144,6 +147,8 @@ ipc::Hello Broker::MakeHello(bool takeover) {
   hello.takeover = takeover;
   hello.starter_uid = options_.starter_uid;
   hello.version = options_.version;
+  hello.config_dir = options_.config_dir;
+  hello.state_dir = options_.state_dir;
   hello.node_id = node_id_;
   for (const int fd : maps_.Fds()) hello.maps.push_back(Duplicate(fd));
   hello.control_listener = Duplicate(control_listener_.get());
@@ -168,6 +173,7 @@ void Broker::Handle(const ipc::Ready&) {
   if (std::exchange(ready_, true)) return;
   BringBackWanted();
   if (on_ready_) on_ready_();
+  EndUnlessNeeded(options_.first_request_patience);
 }
 
 void Broker::Handle(const ipc::UpRequest& m) {
@@ -181,13 +187,17 @@ void Broker::Handle(const ipc::UpRequest& m) {
     id = saved;
   }
   Log(Severity::kWarning, "up ", m.name, ": ", id.status().message());
+  EndUnlessNeeded(options_.last_answer_patience);
   Answer(m.request, id.status());
 }
 
 void Broker::Handle(const ipc::DownRequest& m) {
   Tunnel* tunnel = ByName(m.name);
   const absl::Status forgotten = RemoveWanted(m.name);  // NotFound: it was not wanted
-  if (tunnel == nullptr) return Answer(m.request, forgotten);
+  if (tunnel == nullptr) {
+    EndUnlessNeeded(options_.last_answer_patience);
+    return Answer(m.request, forgotten);
+  }
   const bool kept = forgotten.ok() || absl::IsNotFound(forgotten);
   Removal& removal = BeginRemoval(tunnel->id());
   if (kept) {
@@ -326,6 +336,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   const auto config =
       std::make_shared<const config::Tunnel>(CloneConfig(tunnel.mapped()->config()));
   tunnel.mapped().reset();
+  EndUnlessNeeded(options_.last_answer_patience);
   if (removal.empty()) return;
   for (const uint64_t request : removal.mapped().requests) {
     Answer(request, absl::OkStatus(), id);
@@ -360,6 +371,20 @@ void Broker::SyncListeners() {
   }
   const absl::Status status = listeners_.Sync(&socket_, wanted);
   if (!status.ok()) Log(Severity::kError, "listeners: ", status.message());
+}
+
+bool Broker::EndsNow() const {
+  return options_.on_idle != nullptr && tunnels_.empty() && wanted_.empty();
+}
+
+void Broker::EndUnlessNeeded(Duration patience) {
+  loop_.Cancel(idle_timer_);
+  idle_timer_ = TimerId::kNone;
+  if (!EndsNow()) return;
+  idle_timer_ = loop_.After(patience, [this] {
+    idle_timer_ = TimerId::kNone;
+    if (EndsNow()) options_.on_idle();
+  });
 }
 
 Tunnel* Broker::ByName(const std::string& name) {

@@ -29,12 +29,16 @@
 namespace cipe::broker {
 
 struct BrokerOptions {
-  std::string config_dir;
+  std::string config_dir;  // both absolute
   std::string state_dir;
   std::string version;
   uint32_t starter_uid = 0;
   // How long an engine may take to let go of a tunnel before it is ended.
   Duration removal_patience = std::chrono::seconds(5);
+  // When set: no tunnel is up or wanted, and none was for a while. Runs on the loop.
+  std::function<void()> on_idle;
+  Duration first_request_patience = std::chrono::seconds(10);      // after the start
+  Duration last_answer_patience = std::chrono::milliseconds(500);  // so that answers get out
 };
 
 class Broker {
@@ -124,6 +128,8 @@ class Broker {
   void RevisitDatapaths();
   absl::StatusOr<Endpoint> PickEndpoint(const Tunnel& tunnel, const config::Peer& peer,
                                         const Resolved& answer);
+  bool EndsNow() const;
+  void EndUnlessNeeded(Duration patience);
 
   EventLoop& loop_;
   const BrokerOptions options_;
@@ -155,6 +161,7 @@ class Broker {
   std::map<std::string, TimerId> remake_timers_;  // by tunnel, after a remake that failed
   TimerId calm_timer_ = TimerId::kNone;  // a tunnel moved a moment ago and wants to move again
   bool paths_changed_ = false;           // links, addresses or routes, since the last look
+  TimerId idle_timer_ = TimerId::kNone;
   bool ready_ = false;
   bool ending_ = false;  // what the last engine says about floors still counts, nothing else
   std::unique_ptr<Supervisor> supervisor_;

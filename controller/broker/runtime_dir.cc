@@ -8,7 +8,9 @@
 #include <sys/un.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -20,6 +22,7 @@ namespace {
 
 constexpr char kSocket[] = "/ciped.sock";
 constexpr char kPidFile[] = "/ciped.pid";
+constexpr auto kEnding = std::chrono::seconds(5);
 
 absl::Status Failed(absl::string_view what, absl::string_view path) {
   const std::string text = absl::StrCat("cannot ", what, " ", path, ": ", strerror(errno));
@@ -47,16 +50,43 @@ absl::Status CheckOwner(const std::string& path, const struct stat& st) {
   return absl::OkStatus();
 }
 
+// Our starter's umask may be anything: `umask 077` is what key files are made with.
+bool MakeOne(const std::string& path, unsigned mode) {
+  return mkdir(path.c_str(), mode & 0700) == 0 && chmod(path.c_str(), mode) == 0;
+}
+
+// 1: `fd` is the locked file that has the name now. 0: somebody else holds it. 2: it was removed
+// just now. -1: errno.
+int TryLock(int fd, const std::string& file) {
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) return errno == EWOULDBLOCK ? 0 : -1;
+  struct stat ours {
+  }, named{};
+  if (fstat(fd, &ours) != 0) return -1;
+  return stat(file.c_str(), &named) == 0 && named.st_ino == ours.st_ino &&
+                 named.st_dev == ours.st_dev
+             ? 1
+             : 2;
+}
+
 }  // namespace
+
+void GiveToGroup(const std::string& path, int fd) {
+  const group* cipe = getgrnam("cipe");
+  if (cipe == nullptr) return;
+  const uid_t same = static_cast<uid_t>(-1);
+  const int error =
+      fd >= 0 ? fchown(fd, same, cipe->gr_gid) : chown(path.c_str(), same, cipe->gr_gid);
+  if (error != 0) {
+    Log(Severity::kWarning, "cannot give ", path, " to group cipe: ", strerror(errno));
+  }
+}
 
 absl::Status MakeDirectory(const std::string& path, unsigned mode) {
   for (size_t slash = path.find('/', 1); slash != std::string::npos;
        slash = path.find('/', slash + 1)) {
-    mkdir(path.substr(0, slash).c_str(), 0755);
+    MakeOne(path.substr(0, slash), 0755);
   }
-  if (mkdir(path.c_str(), mode) == 0) {
-    return chmod(path.c_str(), mode) == 0 ? absl::OkStatus() : Failed("set the mode of", path);
-  }
+  if (MakeOne(path, mode)) return absl::OkStatus();
   if (errno != EEXIST) return Failed("make directory", path);
   struct stat st {};
   if (stat(path.c_str(), &st) != 0) return Failed("use directory", path);
@@ -69,17 +99,21 @@ absl::Status MakeDirectory(const std::string& path, unsigned mode) {
 
 absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& directory,
                                   absl::string_view option, unsigned mode) {
-  UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode));
-  if (!fd.valid()) return Failed("open", file);
-  struct stat st {};
-  if (fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(file, " is not a regular file; remove it"));
-  }
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return Failed("lock", file);
-    return absl::AlreadyExistsError(absl::StrCat("another ciped (process ", Holder(fd.get()),
-                                                 ") already runs on ", directory,
-                                                 "; stop it, or give this one another ", option));
+  UniqueFd fd;
+  for (int locked = -1; locked != 1;) {
+    fd.reset(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode));
+    if (!fd.valid()) return Failed("open", file);
+    struct stat st {};
+    if (fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
+      return absl::FailedPreconditionError(absl::StrCat(file, " is not a regular file; remove it"));
+    }
+    locked = TryLock(fd.get(), file);
+    if (locked < 0) return Failed("lock", file);
+    if (locked == 0) {
+      return absl::AlreadyExistsError(absl::StrCat("another ciped (process ", Holder(fd.get()),
+                                                   ") already runs on ", directory,
+                                                   "; stop it, or give this one another ", option));
+    }
   }
   const std::string pid = absl::StrCat(getpid(), "\n");
   if (ftruncate(fd.get(), 0) != 0 ||
@@ -91,8 +125,17 @@ absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& di
 
 absl::StatusOr<RuntimeDir> RuntimeDir::Lock(const std::string& path) {
   CIPE_RETURN_IF_ERROR(MakeDirectory(path, 0755));
-  CIPE_ASSIGN_OR_RETURN(UniqueFd fd, LockFile(path + kPidFile, path, "--runtime-dir", 0644));
-  return RuntimeDir(path, std::move(fd));
+  // One that ends has taken its socket away already: its successor waits for it.
+  const auto deadline = std::chrono::steady_clock::now() + kEnding;
+  for (;;) {
+    absl::StatusOr<UniqueFd> fd = LockFile(path + kPidFile, path, "--runtime-dir", 0644);
+    if (fd.ok()) return RuntimeDir(path, *std::move(fd));
+    if (!absl::IsAlreadyExists(fd.status()) || access((path + kSocket).c_str(), F_OK) == 0 ||
+        std::chrono::steady_clock::now() > deadline) {
+      return fd.status();
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 RuntimeDir::~RuntimeDir() {
@@ -100,6 +143,8 @@ RuntimeDir::~RuntimeDir() {
   unlink((path_ + kSocket).c_str());
   unlink((path_ + kPidFile).c_str());
 }
+
+void RuntimeDir::HideSocket() const { unlink((path_ + kSocket).c_str()); }
 
 absl::StatusOr<UniqueFd> RuntimeDir::Listen() const {
   const std::string path = path_ + kSocket;
@@ -119,10 +164,7 @@ absl::StatusOr<UniqueFd> RuntimeDir::Listen() const {
       chmod(path.c_str(), 0660) != 0) {
     return Failed("bind control socket", path);
   }
-  const group* cipe = getgrnam("cipe");
-  if (cipe != nullptr && chown(path.c_str(), static_cast<uid_t>(-1), cipe->gr_gid) != 0) {
-    Log(Severity::kWarning, "cannot give ", path, " to group cipe: ", strerror(errno));
-  }
+  GiveToGroup(path);
   if (listen(fd.get(), 64) != 0) return Failed("listen on", path);
   return fd;
 }

@@ -11,9 +11,10 @@ namespace cipe::broker {
 
 class RuntimeDir {
  public:
-  // Makes the directory (0755) when it is missing and locks RUNTIME_DIR/ciped.pid, which holds our
-  // process id from then on. AlreadyExists names the process that has it; the lock ends with the
-  // process, however that ends.
+  // Makes the directory (0755, whatever the umask) when it is missing and locks
+  // RUNTIME_DIR/ciped.pid, which holds our process id from then on. AlreadyExists names the process
+  // that has it; the lock ends with the process, however that ends. One that is just ending, or
+  // starting, has no socket: it is waited for, five seconds at most.
   static absl::StatusOr<RuntimeDir> Lock(const std::string& path);
   RuntimeDir(RuntimeDir&&) = default;
   RuntimeDir& operator=(RuntimeDir&&) = default;
@@ -21,12 +22,17 @@ class RuntimeDir {
 
   // The listening socket ciped.sock, mode 0660, group "cipe" where that exists.
   absl::StatusOr<UniqueFd> Listen() const;
+  // Takes its name away: who looks for a ciped finds none from now on, and waits for its end.
+  void HideSocket() const;
 
  private:
   RuntimeDir(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string path_;
   UniqueFd lock_;
 };
+
+// To group "cipe" where that exists; a failure is only logged. `fd` when `path` is open, else -1.
+void GiveToGroup(const std::string& path, int fd = -1);
 
 // mkdir -p, the last part with `mode` whatever the umask. Errors name the directory and what is
 // wrong with one that is there: PermissionDenied when it belongs to somebody but us and root, or

@@ -42,6 +42,8 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Up(ipc::TunnelId id, config::Tun
   tunnel->datapath_ = ChooseDatapath(plan, carriers, tunnel->config_);
   CIPE_RETURN_IF_ERROR(tunnel->MakeNetdev());
   CIPE_RETURN_IF_ERROR(tunnel->AddAddresses());
+  // A link-local address would send router solicitations, which belong to no peer.
+  CIPE_RETURN_IF_ERROR(netlink::SetLinkNoAutoAddress(socket, tunnel->ifindex_));
   CIPE_RETURN_IF_ERROR(netlink::SetLinkUp(socket, tunnel->ifindex_, true));
   CIPE_RETURN_IF_ERROR(tunnel->AddRoutes());
   return tunnel;

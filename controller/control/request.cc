@@ -1,6 +1,7 @@
 #include "control/request.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -130,10 +131,25 @@ bool ReadPeer(const Document& value, Request* request, Error* error) {
   return true;
 }
 
+bool ReadDirectory(const Document& value, const std::string& field, std::string* out,
+                   Error* error) {
+  if (value.is_null()) return true;
+  const std::string text = value.is_string() ? value.get<std::string>() : "";
+  if (text.empty() || text[0] != '/' || text.size() > kMaxDirectory) {
+    return Refuse(error, kErrorBadRequest,
+                  absl::StrCat("\"", field, "\" must be an absolute path of at most ",
+                               kMaxDirectory, " octets"));
+  }
+  *out = text;
+  return true;
+}
+
 bool ReadField(const std::string& field, const Document& value, const VerbRow& row,
                Request* request, Error* error) {
   if (field == "version" || field == "verb") return true;
   if (field == "name") return ReadName(value, request, error);
+  if (field == "config_dir") return ReadDirectory(value, field, &request->config_dir, error);
+  if (field == "state_dir") return ReadDirectory(value, field, &request->state_dir, error);
   if (field == "wait" && row.takes_wait) return ReadWait(value, request, error);
   if (field == "object" && row.takes_object) return ReadObject(value, request, error);
   if (field == "peer" && row.takes_peer) return ReadPeer(value, request, error);
@@ -151,6 +167,16 @@ bool IsTunnelName(absl::string_view name) {
   return std::all_of(name.begin(), name.end(), [](char c) {
     return absl::ascii_isalnum(c) || absl::string_view("_=+.-").find(c) != absl::string_view::npos;
   });
+}
+
+std::string CanonicalDirectory(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  std::filesystem::path real = std::filesystem::weakly_canonical(absolute, error);
+  if (error) real = absolute.lexically_normal();
+  // "/etc/cipe/" names a directory with an empty last part.
+  if (!real.has_filename() && real.has_relative_path()) real = real.parent_path();
+  return real;
 }
 
 bool ParseObject(absl::string_view text, Object* object) {
@@ -207,6 +233,8 @@ std::string SerializeRequest(const Request& request) {
     document["object"] = ObjectName(request.object);
   }
   if (row.takes_peer) document["peer"] = request.peer;
+  if (!request.config_dir.empty()) document["config_dir"] = request.config_dir;
+  if (!request.state_dir.empty()) document["state_dir"] = request.state_dir;
   return Dump(document);
 }
 

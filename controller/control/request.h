@@ -21,11 +21,17 @@ struct Request {
   bool wait = true;              // up
   Object object = Object::kAll;  // show
   std::string peer{};            // forget-clock: never empty; name or public key
+  // What the daemon must use, else it refuses; absolute, empty: whatever it uses.
+  std::string config_dir{};
+  std::string state_dir{};
 };
 
 // 1 to 15 of A-Z a-z 0-9 _ = + . - and neither "." nor "..": safe as a file stem, as a netdev name
 // and in the kernel's name templates ('%' would be one).
 bool IsTunnelName(absl::string_view name);
+
+// Absolute and without symbolic links, as far as it exists: equal texts are equal directories.
+std::string CanonicalDirectory(const std::string& path);
 
 // "tunnels", "peers", "sessions", "drops"; false for anything else.
 bool ParseObject(absl::string_view text, Object* object);

@@ -139,7 +139,7 @@ void ServerCore::Handle(uint64_t id, ServerClient& client, const std::string& te
     return QueueReply(client, ErrorReply({kErrorPermissionDenied,
                                           absl::StrCat("'", VerbName(request.verb),
                                                        "' is for root and the user who started "
-                                                       "ciped; 'show' is for everybody")}));
+                                                       "ciped; group cipe may 'show'")}));
   }
   client.pending = true;
   handler_(request, Responder(weak_from_this(), id));

@@ -48,7 +48,8 @@ struct Traffic {
 
 struct DaemonStatus {
   std::string version;
-  int64_t pid = 0;
+  int64_t ciped_pid = 0;   // the broker: whom to signal
+  int64_t engine_pid = 0;  // its child, which it replaces when that ends
   uint32_t abi = 0;  // CIPE_ABI_VERSION
   std::string aead;  // packet AEAD backend in use
 };
@@ -88,6 +89,7 @@ struct PeerSnapshot {
   std::optional<int64_t> latest_handshake;  // unix seconds
   Traffic traffic;
   Rung rung = Rung::kUnknown;
+  std::optional<std::string> rung_reason;  // why it stopped there
   std::optional<uint32_t> path_mtu;
   std::optional<int> persistent_keepalive;  // seconds; nullopt = off
   PeerStatus status = PeerStatus::kIdle;

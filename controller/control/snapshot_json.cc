@@ -30,8 +30,11 @@ void AddTraffic(const Traffic& traffic, Json* out) {
 }
 
 Json DaemonJson(const DaemonStatus& daemon) {
-  return Json{
-      {"version", daemon.version}, {"pid", daemon.pid}, {"abi", daemon.abi}, {"aead", daemon.aead}};
+  return Json{{"version", daemon.version},
+              {"ciped_pid", daemon.ciped_pid},
+              {"engine_pid", daemon.engine_pid},
+              {"abi", daemon.abi},
+              {"aead", daemon.aead}};
 }
 
 Json CarrierJson(const CarrierStatus& carrier) {
@@ -71,6 +74,7 @@ Json PeerJson(const PeerSnapshot& peer) {
   AddTraffic(peer.traffic, &out);
   out["rung"] = NumberOrNull(peer.rung);
   out["rung_name"] = NameOrNull(peer.rung);
+  out["rung_reason"] = OrNull(peer.rung_reason);
   out["path_mtu"] = OrNull(peer.path_mtu);
   out["persistent_keepalive"] = OrNull(peer.persistent_keepalive);
   out["status"] = PeerStatusName(peer.status);

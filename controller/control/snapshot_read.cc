@@ -127,6 +127,7 @@ void Read(const Json& object, PeerSnapshot* out) {
   Read(object, "latest_handshake", &out->latest_handshake);
   Read(object, &out->traffic);
   Read(object, &out->rung);
+  Read(object, "rung_reason", &out->rung_reason);
   Read(object, "path_mtu", &out->path_mtu);
   Read(object, "persistent_keepalive", &out->persistent_keepalive);
   ReadName(object, "status",
@@ -169,7 +170,8 @@ absl::StatusOr<Snapshot> SnapshotFromJson(const Json& document) {
   Read(document, "time", &snapshot.time);
   if (const Json* daemon = Find(document, "daemon"); daemon != nullptr) {
     Read(*daemon, "version", &snapshot.daemon.version);
-    Read(*daemon, "pid", &snapshot.daemon.pid);
+    Read(*daemon, "ciped_pid", &snapshot.daemon.ciped_pid);
+    Read(*daemon, "engine_pid", &snapshot.daemon.engine_pid);
     Read(*daemon, "abi", &snapshot.daemon.abi);
     Read(*daemon, "aead", &snapshot.daemon.aead);
   }

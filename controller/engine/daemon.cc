@@ -111,6 +111,8 @@ void Daemon::Tell(ipc::Message message) {
 
 absl::Status Daemon::SetUp(ipc::Hello& hello) {
   version_ = hello.version;
+  config_dir_ = hello.config_dir;
+  state_dir_ = hello.state_dir;
   CIPE_ASSIGN_OR_RETURN(auto maps, steering::MapSet::FromFds(std::move(hello.maps)));
   CIPE_ASSIGN_OR_RETURN(auto seal_key, ReadSealKey(hello.seal_key));
   CIPE_ASSIGN_OR_RETURN(store_,
@@ -245,8 +247,11 @@ void Daemon::On(ipc::Reply& reply) {
   Pending pending = std::move(it->second);
   pending_.erase(it);
   if (!reply.status.ok()) return pending.responder.Fail(reply.status);
-  if (!pending.up) return pending.responder.Ok(std::move(pending.result));
-  FinishUp(pending, reply.tunnel);
+  if (pending.up) return FinishUp(pending, reply.tunnel);
+  if (const auto ends = pending.result.find("ciped_ends"); ends != pending.result.end()) {
+    *ends = reply.ending;
+  }
+  pending.responder.Ok(std::move(pending.result));
 }
 
 // ---- World ----
@@ -277,15 +282,33 @@ void Daemon::PeerConnected(uint32_t tunnel, uint32_t) { CheckWaiters(tunnel, fal
 
 // ---- control socket ----
 
+// Carried out with other directories than the sender thinks of, it would read or change another
+// tunnel of the same name.
+absl::Status Daemon::CheckDirectories(const control::Request& request) const {
+  const auto check = [](const std::string& wanted, const std::string& ours, const char* what,
+                        const char* option) -> absl::Status {
+    if (wanted.empty() || wanted == ours) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the running ciped uses ", what, " directory ", ours, ", not ", wanted, ": leave ", option,
+        " out, or run another ciped with its own --runtime-dir"));
+  };
+  CIPE_RETURN_IF_ERROR(check(request.config_dir, config_dir_, "config", "--config-dir"));
+  return check(request.state_dir, state_dir_, "state", "--state-dir");
+}
+
 void Daemon::OnRequest(const control::Request& request, control::Responder responder) {
+  if (absl::Status status = CheckDirectories(request); !status.ok()) return responder.Fail(status);
   if (request.verb == control::Verb::kShow) return Show(request, responder);
   if (request.verb == control::Verb::kForgetClock) {
     return ForgetClock(request, std::move(responder));
   }
   const uint64_t id = next_request_++;
   const bool up = request.verb == control::Verb::kUp;
-  pending_[id] =
-      Pending{request.name, up, request.wait, std::move(responder), {{"tunnel", request.name}}};
+  pending_[id] = Pending{request.name,
+                         up,
+                         request.wait,
+                         std::move(responder),
+                         {{"tunnel", request.name}, {"ciped_ends", false}}};
   if (up) {
     Tell(ipc::UpRequest{id, request.name});
   } else {
@@ -318,7 +341,8 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
   TakeNetworkErrors();
   control::Snapshot snapshot = engine_->TakeSnapshot();
   snapshot.daemon.version = version_;
-  snapshot.daemon.pid = getpid();
+  snapshot.daemon.ciped_pid = getppid();  // else we were dead: PR_SET_PDEATHSIG
+  snapshot.daemon.engine_pid = getpid();
   for (control::TunnelStatus& status : snapshot.tunnels) {
     for (const uint32_t id : engine_->FindTunnel(status.id)->datapath.carriers) {
       const auto it = carriers_.find(id);

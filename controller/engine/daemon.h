@@ -77,6 +77,7 @@ class Daemon final : public World {
 
   absl::Status SetUp(ipc::Hello& hello);
   void OnRequest(const control::Request& request, control::Responder responder);
+  absl::Status CheckDirectories(const control::Request& request) const;
   void Show(const control::Request& request, control::Responder& responder);
   void ForgetClock(const control::Request& request, control::Responder responder);
   void FinishUp(Pending& pending, uint32_t tunnel);
@@ -92,6 +93,7 @@ class Daemon final : public World {
   SystemClock clock_;
   SystemRng rng_;
   std::string version_;
+  std::string config_dir_, state_dir_;
   std::unique_ptr<EventLoop> loop_;
   UniqueFd event_wake_;
   std::unique_ptr<MapSessionStore> store_;

@@ -60,6 +60,7 @@ control::PeerSnapshot SnapshotOf(const Peer& peer, const Engine::Diagnosis& diag
   }
   p.traffic = TrafficOf(peer.path.traffic);
   p.rung = RungOf(*peer.tunnel);
+  if (!peer.tunnel->datapath.reason.empty()) p.rung_reason = peer.tunnel->datapath.reason;
   if (const uint32_t mtu = peer.path.mtu.load(); mtu != session::PeerPath::kAnyMtu) {
     p.path_mtu = std::min(mtu, peer.tunnel->mtu);
   }

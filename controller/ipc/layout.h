@@ -142,6 +142,8 @@ void Fields(Ar& ar, Hello& m) {
   ar.Number(m.starter_uid);
   ar.Octets(m.node_id);
   ar.String(m.version);
+  ar.String(m.config_dir);
+  ar.String(m.state_dir);
   ar.List(m.maps, kMaxQueues, [&](UniqueFd& fd) { ar.Fd(fd); });
   ar.Fd(m.control_listener);
   ar.Fd(m.seal_key);
@@ -237,6 +239,7 @@ void Fields(Ar& ar, Reply& m) {
   ar.Number(m.request);
   Fields(ar, m.status);
   ar.Number(m.tunnel);
+  ar.Bool(m.ending);
 }
 
 template <typename Ar>

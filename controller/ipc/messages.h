@@ -32,6 +32,8 @@ struct Hello {
   std::array<uint8_t, 16> node_id{};  // of this host, kept in the state directory
   uint32_t starter_uid = 0;     // may change things over the control socket, beside root
   std::string version;
+  std::string config_dir;       // absolute; requests that expect others are refused
+  std::string state_dir;
   std::vector<UniqueFd> maps;
   UniqueFd control_listener;
   UniqueFd seal_key;
@@ -137,6 +139,7 @@ struct Reply {
   uint64_t request = 0;
   absl::Status status;
   TunnelId tunnel = 0;
+  bool ending = false;          // that was the last tunnel, and the daemon ends with it
 };
 
 // ---- engine -> broker ----

@@ -137,6 +137,20 @@ absl::Status SetLinkGsoMaxSize(Socket* socket, int index, uint32_t octets) {
   return socket->Request(&message, what);
 }
 
+absl::Status SetLinkNoAutoAddress(Socket* socket, int index) {
+  Message message(RTM_NEWLINK, 0);
+  message.PutHeader(Header(index));
+  const size_t families = message.NestStart(IFLA_AF_SPEC);
+  const size_t inet6 = message.NestStart(AF_INET6);
+  message.PutU8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+  message.NestEnd(inet6);
+  message.NestEnd(families);
+  const absl::Status status =
+      socket->Request(&message, absl::StrCat("set addrgenmode of interface ", index));
+  // The kernel has no IPv6, or has switched it off here (MTU below 1280).
+  return absl::IsUnimplemented(status) ? absl::OkStatus() : status;
+}
+
 absl::Status DeleteLink(Socket* socket, int index) {
   const std::string what = absl::StrCat("delete interface ", index);
   // Index 0 without a name would ask the kernel to delete by other criteria.

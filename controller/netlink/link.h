@@ -49,6 +49,9 @@ absl::Status SetLinkUp(Socket* socket, int index, bool up);
 absl::Status SetLinkMtu(Socket* socket, int index, uint32_t mtu);
 // Unimplemented when the kernel does not report a size for this device, so has none to set.
 absl::Status SetLinkGsoMaxSize(Socket* socket, int index, uint32_t octets);
+// No link-local address made by the kernel (addrgenmode none, ip-link(8)); before the device is up.
+// Nothing to do, and OK, where the kernel has no IPv6.
+absl::Status SetLinkNoAutoAddress(Socket* socket, int index);
 absl::Status DeleteLink(Socket* socket, int index);
 
 // nullopt when it is not a well-formed RTM_NEWLINK or RTM_DELLINK of a device.

@@ -37,6 +37,7 @@ absl::StatusCode CodeOf(int error) {
     case EHOSTUNREACH:
       return absl::StatusCode::kUnavailable;
     case EOPNOTSUPP:
+    case EAFNOSUPPORT:
       return absl::StatusCode::kUnimplemented;
     case EINVAL:
     case ERANGE:

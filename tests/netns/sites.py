@@ -104,9 +104,8 @@ class Pair:
         """Down at both ends, and nothing left: no netdev, route, program or process."""
         for site in self.both:
             site.down(TUNNEL)
+            expect(site.daemons() == (None, None), f"{site.name}: ciped outlives its last tunnel")
         self.expect_nothing_left()
-        for site in self.both:
-            site.stop_daemon()
 
     def leftovers(self):
         found = [line for site in self.both for line in site.leftovers([TUNNEL])]

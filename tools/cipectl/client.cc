@@ -26,7 +26,7 @@ absl::Status ConnectError(const std::string& path, int error) {
   }
   if (error == EACCES || error == EPERM) {
     return absl::PermissionDeniedError(
-        absl::StrCat("no permission to connect to ", path, ": try as root"));
+        absl::StrCat("no permission to connect to ", path, ": try as root, or join group cipe"));
   }
   return absl::InternalError(absl::StrCat("connecting to ", path, ": ", strerror(error)));
 }
@@ -105,6 +105,15 @@ absl::StatusOr<control::Reply> Ask(const std::string& runtime_dir,
                                    const control::Request& request) {
   CIPE_ASSIGN_OR_RETURN(const UniqueFd fd, Connect(runtime_dir));
   return Call(fd.get(), request);
+}
+
+control::Request Expecting(const Options& options, control::Request request) {
+  const bool path = options.first.find('/') != std::string::npos;
+  if (options.config_dir_given || path) {
+    request.config_dir = control::CanonicalDirectory(options.config_dir);
+  }
+  if (options.state_dir_given) request.state_dir = control::CanonicalDirectory(options.state_dir);
+  return request;
 }
 
 int Complain(const absl::Status& status) {

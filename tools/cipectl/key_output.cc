@@ -33,14 +33,18 @@ bool WriteAll(absl::string_view text) {
 
 }  // namespace
 
-int PrintSecret(const Secret<32>& key) {
+int PrintSecret(const Secret<32>& key, const char* field, bool json) {
   if (OthersMayRead(STDOUT_FILENO)) {
     std::fprintf(stderr,
                  "cipectl: warning: others can read the file this key goes to, and ciped will "
                  "refuse it: chmod 600 it, or write with (umask 077; cipectl genkey > FILE)\n");
   }
   const config::SecretText text = config::FormatSecretKey(key);
-  if (WriteAll(text.UnsafeView()) && WriteAll("\n")) return control::kExitDone;
+  // Base64 needs no escape in JSON. One write for all of it would need one more copy of the key.
+  if (WriteAll(json ? absl::StrCat("{\n  \"", field, "\": \"") : "") &&
+      WriteAll(text.UnsafeView()) && WriteAll(json ? "\"\n}\n" : "\n")) {
+    return control::kExitDone;
+  }
   return Complain(absl::InternalError(absl::StrCat("writing the key: ", strerror(errno))));
 }
 

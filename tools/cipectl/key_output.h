@@ -5,8 +5,8 @@
 
 namespace cipe::cipectl {
 
-// One line of base64. Warns on standard error when standard output is a file that others can read.
-// Returns the exit code.
-int PrintSecret(const Secret<32>& key);
+// One line of base64, or {"FIELD": "<base64>"} with `json`. Warns on standard error when standard
+// output is a file that others can read. Returns the exit code.
+int PrintSecret(const Secret<32>& key, const char* field, bool json);
 
 }  // namespace cipe::cipectl

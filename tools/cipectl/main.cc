@@ -1,8 +1,14 @@
 // cipectl: the table of verbs and their command line.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "cipe/control/schema.h"
+#include "tools/cipectl/client.h"
 #include "tools/cipectl/render_script.h"
 #include "tools/cipectl/verbs.h"
 
@@ -74,7 +80,25 @@ constexpr char kFooter[] =
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 ciped is not running, 4 up but degraded.\n"
     "Environment: CIPE_RUNTIME_DIR instead of --runtime-dir; CIPE_CIPED names the ciped to start.";
 
+// A full disk must not look like success.
+int Flushed(int code) {
+  const bool failed = std::ferror(stdout) != 0;
+  if (std::fflush(stdout) == 0 && !failed) return code;
+  Complain(absl::InternalError(absl::StrCat("writing to standard output: ", strerror(errno))));
+  return code == control::kExitDone ? control::kExitFailed : code;
+}
+
+// Descriptors 0 to 2 are there: else the socket to ciped would be standard output. One that was
+// closed is opened the wrong way round, so that using it is still an error.
+void FillStandardStreams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    [[maybe_unused]] const int opened = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 int Main(int argc, char** argv) {
+  FillStandardStreams();
   Options options;
   options.config_dir = control::kDefaultConfigDir;
   options.runtime_dir = control::kDefaultRuntimeDir;
@@ -102,10 +126,9 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? control::kExitDone : control::kExitUsage;
   }
-  const int code = run(options);
-  // A full disk must not look like success.
-  if (std::fflush(stdout) != 0 && code == control::kExitDone) return control::kExitFailed;
-  return code;
+  options.config_dir_given = app.get_option("--config-dir")->count() > 0;
+  options.state_dir_given = app.get_option("--state-dir")->count() > 0;
+  return Flushed(run(options));
 }
 
 }  // namespace

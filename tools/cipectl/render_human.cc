@@ -106,7 +106,8 @@ void AppendPeer(const PeerSnapshot& peer, int64_t now, int indent, std::string* 
   }
   Line(out, inner, "latest handshake", handshake);
   Line(out, inner, "traffic", TrafficText(peer.traffic));
-  if (peer.rung != Rung::kUnknown) Line(out, inner, "data path", RungText(peer.rung, {}));
+  if (peer.rung != Rung::kUnknown)
+    Line(out, inner, "data path", RungText(peer.rung, peer.rung_reason));
   if (peer.path_mtu.has_value()) Line(out, inner, "path mtu", absl::StrCat(*peer.path_mtu));
   if (peer.persistent_keepalive.has_value()) {
     Line(out, inner, "keepalive", absl::StrCat("every ", HumanAge(*peer.persistent_keepalive)));

@@ -64,7 +64,8 @@ std::string ScriptColumns(Object object) {
              "rx_bytes tx_bytes rx_packets tx_packets drops";
     case Object::kPeers:
       return "tunnel name public_key endpoint allowed_ips latest_handshake rx_bytes tx_bytes "
-             "rx_packets tx_packets rung path_mtu persistent_keepalive status drops";
+             "rx_packets tx_packets rung path_mtu persistent_keepalive status drops "
+             "rung_reason";
     case Object::kSessions:
       return "tunnel peer slot role local_index remote_index age_s expires_s lanes tx_counter "
              "rx_greatest";

@@ -26,8 +26,9 @@ std::vector<std::string> Candidates() {
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   if (!error) {
     const std::filesystem::path here = self.parent_path();
-    // The last four are where a build tree has it, seen from tools/ and tools/cipectl/.
-    for (const char* beside : {".", "../controller", "../broker", "../controller/broker",
+    // "../sbin" is where it is installed, the last five are where a build tree has it, seen from
+    // tools/ and tools/cipectl/.
+    for (const char* beside : {".", "../sbin", "../controller", "../broker", "../controller/broker",
                                "../../controller", "../../controller/broker"}) {
       out.push_back((here / beside / "ciped").lexically_normal());
     }
@@ -73,15 +74,16 @@ absl::StatusOr<std::string> FindDaemon() {
   for (const std::string& candidate : Candidates())
     if (IsProgram(candidate)) return candidate;
   return absl::NotFoundError(
-      "no ciped beside cipectl nor in PATH: install it, or name it in CIPE_CIPED");
+      "no ciped beside cipectl, in the sbin beside its bin, nor in PATH: install it, or name it in "
+      "CIPE_CIPED");
 }
 
 absl::Status StartDaemon(const Options& options) {
   CIPE_ASSIGN_OR_RETURN(const std::string program, FindDaemon());
   CIPE_ASSIGN_OR_RETURN(
       const pid_t pid,
-      Spawn({program, "--daemon", "--config-dir", options.config_dir, "--runtime-dir",
-             options.runtime_dir, "--state-dir", options.state_dir}));
+      Spawn({program, "--daemon", "--until-last-down", "--config-dir", options.config_dir,
+             "--runtime-dir", options.runtime_dir, "--state-dir", options.state_dir}));
   int status = 0;
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) return absl::InternalError(absl::StrCat("waitpid: ", strerror(errno)));

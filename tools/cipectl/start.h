@@ -9,12 +9,14 @@
 
 namespace cipe::cipectl {
 
-// The ciped to run: $CIPE_CIPED, else beside cipectl's own binary, else in the build tree's
-// controller/ or broker/ folders, else the first of PATH. NotFound says where it looked.
+// The ciped to run: $CIPE_CIPED, else beside cipectl's own binary, else in ../sbin from there, else
+// in the build tree's controller/ or broker/ folders, else the first of PATH. NotFound says where
+// it looked.
 absl::StatusOr<std::string> FindDaemon();
 
 // Runs `ciped --daemon` with the directories of `options` and waits for its exit: status 0 means
-// that the daemon left behind is ready. Its messages go to our standard error.
+// that the daemon left behind is ready; it ends when its last tunnel goes down. Why it did not
+// start goes to our standard error; its log goes to the journal or a file (broker/daemon_log.h).
 absl::Status StartDaemon(const Options& options);
 
 }  // namespace cipe::cipectl

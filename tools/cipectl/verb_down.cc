@@ -1,25 +1,42 @@
-// cipectl down NAME: takes the tunnel down and leaves nothing of it behind.
+// cipectl down NAME: takes the tunnel down and leaves nothing of it behind; when it was the last
+// one, and ciped was started by cipectl, no ciped either.
 #include <cstdio>
 
-#include "cipe/control/schema.h"
+#include "absl/strings/str_cat.h"
 #include "tools/cipectl/client.h"
+#include "tools/cipectl/daemon_end.h"
 #include "tools/cipectl/tunnel_name.h"
 #include "tools/cipectl/verbs.h"
 
 namespace cipe::cipectl {
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(15);
+
+}  // namespace
 
 int Down(const Options& options) {
   const absl::StatusOr<std::string> name = TunnelNameOf(options.first, options.config_dir);
   if (!name.ok()) return Complain(name.status());
-  const absl::StatusOr<control::Reply> reply =
-      Ask(options.runtime_dir,
-          {.verb = control::Verb::kDown, .name = *name, .wait = true, .object = {}, .peer = {}});
+  const absl::StatusOr<UniqueFd> fd = Connect(options.runtime_dir);
+  if (!fd.ok()) return Complain(fd.status());
+  const DaemonEnd ciped(fd->get());
+  control::Request request;
+  request.verb = control::Verb::kDown;
+  request.name = *name;
+  const absl::StatusOr<control::Reply> reply = Call(fd->get(), Expecting(options, request));
   if (!reply.ok()) return Complain(reply.status());
   if (!reply->ok) return Complain(*reply, options.json);
   if (options.json) {
     std::printf("%s\n", control::Dump(reply->result, 2).c_str());
   } else {
     std::printf("%s is down\n", name->c_str());
+  }
+  const auto ends = reply->result.find("ciped_ends");
+  if (ends != reply->result.end() && *ends == true && !ciped.Wait(kPatience)) {
+    return Complain(
+        absl::DeadlineExceededError(absl::StrCat(name.value(), " is down, but ciped (process ",
+                                                 ciped.pid(), ") does not end: see its log")));
   }
   return reply->exit;
 }

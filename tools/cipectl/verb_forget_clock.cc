@@ -15,7 +15,8 @@ int ForgetClock(const Options& options) {
   request.verb = control::Verb::kForgetClock;
   request.name = *name;
   request.peer = options.second;
-  const absl::StatusOr<control::Reply> reply = Ask(options.runtime_dir, request);
+  const absl::StatusOr<control::Reply> reply =
+      Ask(options.runtime_dir, Expecting(options, request));
   if (!reply.ok()) return Complain(reply.status());
   if (!reply->ok) return Complain(*reply, options.json);
   if (options.json) {

@@ -6,9 +6,9 @@
 
 namespace cipe::cipectl {
 
-int GenKey(const Options&) {
+int GenKey(const Options& options) {
   SystemRng rng;
-  return PrintSecret(GeneratePrivateKey(rng));
+  return PrintSecret(GeneratePrivateKey(rng), "private_key", options.json);
 }
 
 }  // namespace cipe::cipectl

@@ -5,12 +5,12 @@
 
 namespace cipe::cipectl {
 
-int GenPsk(const Options&) {
+int GenPsk(const Options& options) {
   SystemRng rng;
   Secret<32> key;
   const absl::Span<uint8_t> octets = key.UnsafeMutableBytes();
   rng.Fill(octets);
-  return PrintSecret(key);
+  return PrintSecret(key, "preshared_key", options.json);
 }
 
 }  // namespace cipe::cipectl

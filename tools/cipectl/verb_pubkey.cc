@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "cipe/control/schema.h"
 #include "config/keys.h"
+#include "control/snapshot_json.h"
 #include "crypto/x25519.h"
 #include "tools/cipectl/client.h"
 #include "tools/cipectl/verbs.h"
@@ -32,7 +33,7 @@ config::SecretText ReadInput() {
 
 }  // namespace
 
-int PubKey(const Options&) {
+int PubKey(const Options& options) {
   const config::SecretText text = ReadInput();
   const absl::StatusOr<Secret<32>> key =
       config::ParseSecretKey(absl::StripAsciiWhitespace(text.UnsafeView()));
@@ -42,7 +43,12 @@ int PubKey(const Options&) {
   }
   const auto public_key = PublicKey(*key);
   if (!public_key.ok()) return Complain(public_key.status());
-  std::printf("%s\n", config::FormatPublicKey(*public_key).c_str());
+  const std::string text_of_key = config::FormatPublicKey(*public_key);
+  if (options.json) {
+    std::printf("%s\n", control::Dump(control::Json{{"public_key", text_of_key}}, 2).c_str());
+  } else {
+    std::printf("%s\n", text_of_key.c_str());
+  }
   return control::kExitDone;
 }
 

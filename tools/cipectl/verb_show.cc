@@ -50,7 +50,8 @@ absl::StatusOr<std::string> Render(const Options& options, const control::Reques
 int Show(const Options& options) {
   const absl::StatusOr<control::Request> request = RequestOf(options);
   if (!request.ok()) return Complain(request.status());
-  const absl::StatusOr<control::Reply> reply = Ask(options.runtime_dir, *request);
+  const absl::StatusOr<control::Reply> reply =
+      Ask(options.runtime_dir, Expecting(options, *request));
   if (!reply.ok()) return Complain(reply.status());
   if (!reply->ok) return Complain(*reply, options.json);
   const absl::StatusOr<std::string> text = Render(options, *request, reply->result);

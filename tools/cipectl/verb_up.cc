@@ -59,11 +59,11 @@ int Report(const control::Reply& reply, const std::string& name, bool json) {
 int Up(const Options& options) {
   const absl::StatusOr<std::string> name = TunnelNameOf(options.first, options.config_dir);
   if (!name.ok()) return Complain(name.status());
-  const absl::StatusOr<control::Reply> reply = AskOrStart(options, {.verb = control::Verb::kUp,
-                                                                    .name = *name,
-                                                                    .wait = !options.no_wait,
-                                                                    .object = {},
-                                                                    .peer = {}});
+  control::Request request;
+  request.verb = control::Verb::kUp;
+  request.name = *name;
+  request.wait = !options.no_wait;
+  const auto reply = AskOrStart(options, Expecting(options, request));
   if (!reply.ok()) return Complain(reply.status());
   return Report(*reply, *name, options.json);
 }

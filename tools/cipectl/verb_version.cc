@@ -15,17 +15,23 @@ int Version(const Options& options) {
   absl::StatusOr<control::Snapshot> snapshot = absl::UnavailableError("");
   if (reply.ok() && reply->ok) snapshot = control::SnapshotFromJson(reply->result);
   if (options.json) {
-    const control::Json daemon =
-        snapshot.ok() ? control::Json(snapshot->daemon.version) : control::Json(nullptr);
-    std::printf(
-        "%s\n",
-        control::Dump(control::Json{{"cipectl", CIPE_VERSION}, {"ciped", daemon}}, 2).c_str());
+    control::Json versions{{"cipectl", CIPE_VERSION},
+                           {"ciped", nullptr},
+                           {"ciped_pid", nullptr},
+                           {"engine_pid", nullptr}};
+    if (snapshot.ok()) {
+      versions["ciped"] = snapshot->daemon.version;
+      versions["ciped_pid"] = snapshot->daemon.ciped_pid;
+      versions["engine_pid"] = snapshot->daemon.engine_pid;
+    }
+    std::printf("%s\n", control::Dump(versions, 2).c_str());
     return control::kExitDone;
   }
   std::printf("cipectl %s\n", CIPE_VERSION);
   if (snapshot.ok()) {
-    std::printf("ciped %s (process %lld, %s)\n", snapshot->daemon.version.c_str(),
-                static_cast<long long>(snapshot->daemon.pid), snapshot->daemon.aead.c_str());
+    std::printf("ciped %s (process %lld, its engine %lld, %s)\n", snapshot->daemon.version.c_str(),
+                static_cast<long long>(snapshot->daemon.ciped_pid),
+                static_cast<long long>(snapshot->daemon.engine_pid), snapshot->daemon.aead.c_str());
   } else {
     std::printf("ciped does not answer\n");
   }

@@ -10,6 +10,9 @@ struct Options {
   std::string config_dir;
   std::string runtime_dir;
   std::string state_dir;
+  // Written by whoever called us, so that a ciped with others is not what they mean.
+  bool config_dir_given = false;
+  bool state_dir_given = false;
 
   // up, down: NAME. show: [OBJECT] [NAME]. forget-clock: NAME PEER.
   std::string first;

@@ -69,10 +69,10 @@ def take_down(lab, sites, say):
     except labs.LabError as error:
         raise labs.LabError("left behind by down: " + "; ".join(leftovers())) from error
     for site in sites:
-        running = site.daemons() != (None, None)
-        site.stop_daemon()
-        say(f"  {site.name}: no netdev, no route, no XDP or BPF program; ciped "
-            + ("ended on SIGTERM" if running else "ended with its last tunnel"))
+        if site.daemons() != (None, None):
+            raise labs.LabError(f"{site.name}: ciped goes on without a tunnel")
+        say(f"  {site.name}: no netdev, no route, no XDP or BPF program; ciped ended with its last "
+            "tunnel")
 
 
 def expect_rung(sites, rung):

@@ -221,20 +221,13 @@ class Lab:
         """Runs to the end; LabError on a wrong exit code. `check` may be a set of good codes."""
         if echo:
             self._echo_command(command, namespace)
-        # Output goes to files: a daemon left behind by the command would keep a pipe open.
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            process = subprocess.Popen(self._words(command, namespace), stdin=subprocess.PIPE,
-                                       stdout=out, stderr=err, text=True,
-                                       env=command_environment())
-            try:
-                process.communicate(stdin, timeout=timeout)
-            except subprocess.TimeoutExpired as error:
-                process.kill()
-                process.wait()
-                raise LabError(f"{command[0]}: still running after {timeout} s") from error
-            out.seek(0), err.seek(0)
-            result = subprocess.CompletedProcess(command, process.returncode, out.read(),
-                                                 err.read())
+        try:
+            result = subprocess.run(self._words(command, namespace), input=stdin, text=True,
+                                    capture_output=True, timeout=timeout,
+                                    env=command_environment())
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{command[0]}: still running, or its output held open, after "
+                           f"{timeout} s") from error
         good = {0} if check is True else check or None
         if good and result.returncode not in good:
             raise LabError(f"{shlex.join(map(str, command))}: exit {result.returncode}, expected "

@@ -8,7 +8,8 @@
 //   {"version": 1, "verb": "forget-clock", "name": "site-a", "peer": "site-b"}
 //   {"version": 1, "verb": "show", "object": "peers", "name": "site-a"}
 // `wait` (default true) delays the reply of `up` until the first handshake ended or was given up.
-// `object` and `name` narrow `show`; absent or null means all. A field the daemon does not know is
+// `object` and `name` narrow `show`; absent or null means all. Every verb takes `config_dir` and
+// `state_dir`, absolute paths: a daemon that uses others refuses (failed_precondition). A field the daemon does not know is
 // refused, so that no request is ever carried out without one of its conditions.
 //
 // Reply:
@@ -17,11 +18,12 @@
 //    "result": null}
 // `exit` is the exit code cipectl ends with. result of `up`:
 //   {"tunnel": "site-a", "state": "up" | "degraded", "reason": null | "text"}
-// result of `down`: {"tunnel": "site-a"}; of `forget-clock`, which takes a peer's name or public
+// result of `down`: {"tunnel": "site-a", "ciped_ends": true | false}, true when it was the last one
+// and ciped was told to end with that; of `forget-clock`, which takes a peer's name or public
 // key: {"tunnel": "site-a", "peer": "site-b"}. result of `show`:
 //
 //   {"version": 1, "time": 1700000000,              unix seconds of the daemon
-//    "daemon":   {"version", "pid", "abi", "aead"},
+//    "daemon":   {"version", "ciped_pid", "engine_pid", "abi", "aead"},
 //    "tunnels":  [{"name", "id", "state", "reason", "protocol", "suite", "listen_port",
 //    "addresses",
 //                  "mtu", "rung", "rung_name", "rung_reason",
@@ -30,12 +32,14 @@
 //                  "drops": {"rx_replayed": 3, ...}}],
 //    "peers":    [{"tunnel", "name", "public_key", "endpoint", "allowed_ips", "latest_handshake",
 //                  "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rung", "rung_name",
-//                  "path_mtu", "persistent_keepalive", "status", "why", "drops": {...}, "advice"}],
+//                  "rung_reason", "path_mtu", "persistent_keepalive", "status", "why", "drops": {...},
+//                  "advice"}],
 //    "sessions": [{"tunnel", "peer", "slot", "role", "local_index", "remote_index", "age_s",
 //                  "expires_s", "lanes", "tx_counter", "rx_greatest"}],
 //    "drops":    [{"scope", "reason", "count", "sentence"}]}
 //
 // why: the likeliest reason for having no session; advice: what to do about just that.
+// ciped_pid: the process to send signals to. engine_pid: its child, which it replaces when that ends.
 // mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet that goes to the peer,
 // the smaller of both ends; null before the first handshake.
 //
@@ -65,6 +69,7 @@ inline constexpr char kRuntimeDirEnvironment[] = "CIPE_RUNTIME_DIR";
 inline constexpr size_t kMaxRequestSize = 64 * 1024;       // octets, NUL included
 inline constexpr size_t kMaxReplySize = 64 * 1024 * 1024;  // octets, NUL included
 inline constexpr size_t kMaxTunnelName = 15;               // IFNAMSIZ - 1
+inline constexpr size_t kMaxDirectory = 4095;             // octets, PATH_MAX - 1
 inline constexpr size_t kMaxPeerName = 64;                 // octets; public keys have 44
 
 // Exit codes of cipectl, and "exit" of a reply.

@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 
@@ -21,12 +23,12 @@ TEST(RuntimeDir, LocksOutASecondDaemonAndLeavesNothing) {
   {
     auto first = RuntimeDir::Lock(path);
     ASSERT_TRUE(first.ok()) << first.status();
+    const auto listener = first->Listen();
+    ASSERT_TRUE(listener.ok()) << listener.status();
     const auto second = RuntimeDir::Lock(path);
     EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists);
     EXPECT_NE(std::string(second.status().message()).find(absl::StrCat("process ", getpid())),
               std::string::npos);
-    const auto listener = first->Listen();
-    ASSERT_TRUE(listener.ok()) << listener.status();
     struct stat st {};
     ASSERT_EQ(stat((path + "/ciped.sock").c_str(), &st), 0);
     EXPECT_TRUE(S_ISSOCK(st.st_mode));
@@ -76,6 +78,53 @@ TEST(RuntimeDir, TakesOverFromAKilledDaemon) {
     EXPECT_EQ(holder, getpid());
     const auto listener = runtime->Listen();
     ASSERT_TRUE(listener.ok()) << listener.status();
+  }
+  EXPECT_EQ(rmdir(name), 0);
+}
+
+// Keys are made with umask 077, and `cipectl up` typed into the same shell.
+TEST(RuntimeDir, TheUmaskOfTheStarterDoesNotMatter) {
+  char name[] = "/tmp/cipe-run-XXXXXX";
+  ASSERT_NE(mkdtemp(name), nullptr);
+  const std::string path = absl::StrCat(name, "/a/b");
+  const mode_t before = umask(077);
+  { EXPECT_TRUE(RuntimeDir::Lock(path).ok()); }
+  EXPECT_TRUE(MakeDirectory(absl::StrCat(name, "/a/secret"), 0700).ok());
+  umask(before);
+  const auto mode = [](const std::string& of) {
+    struct stat st {};
+    return stat(of.c_str(), &st) == 0 ? st.st_mode & 07777 : 0;
+  };
+  EXPECT_EQ(mode(path), 0755u);
+  EXPECT_EQ(mode(absl::StrCat(name, "/a")), 0755u);
+  EXPECT_EQ(mode(absl::StrCat(name, "/a/secret")), 0700u);
+  EXPECT_EQ(mode(name), 0700u);  // was there before: whoever made it meant it
+  for (const char* directory : {"/a/secret", "/a/b", "/a", ""}) {
+    EXPECT_EQ(rmdir(absl::StrCat(name, directory).c_str()), 0);
+  }
+}
+
+// One whose socket is hidden is ending: its place is waited for, and taken with a pid file of one's
+// own, though the one waited at is gone.
+TEST(RuntimeDir, WaitsForADaemonThatEnds) {
+  char name[] = "/tmp/cipe-run-XXXXXX";
+  ASSERT_NE(mkdtemp(name), nullptr);
+  const std::string path = name;
+  auto ending = RuntimeDir::Lock(path);
+  ASSERT_TRUE(ending.ok()) << ending.status();
+  { ASSERT_TRUE(ending->Listen().ok()); }
+  ending->HideSocket();
+  std::thread end([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    ending = absl::CancelledError();
+  });
+  {
+    const auto next = RuntimeDir::Lock(path);
+    end.join();
+    ASSERT_TRUE(next.ok()) << next.status();
+    EXPECT_EQ(access((path + "/ciped.pid").c_str(), F_OK), 0);
+    { ASSERT_TRUE(next->Listen().ok()); }
+    EXPECT_FALSE(RuntimeDir::Lock(path).ok());
   }
   EXPECT_EQ(rmdir(name), 0);
 }

@@ -69,6 +69,11 @@ TEST(HumanTest, EmptyDaemonSaysHowToGoOn) {
   EXPECT_EQ(RenderHuman({}, Object::kDrops), "nothing dropped\n");
 }
 
+TEST(HumanTest, PeersSayWhyTheirRungIsNotHigher) {
+  EXPECT_THAT(RenderHuman(SampleSnapshot(), Object::kPeers),
+              HasSubstr("rung 2 of 3, AF_XDP copy mode in, UDP GSO out (veth has no zero copy)"));
+}
+
 TEST(HumanTest, NamesCannotSteerTheTerminal) {
   auto snapshot = SampleSnapshot();
   snapshot.peers[0].name = "a\x1b[2J\rb";
@@ -78,8 +83,9 @@ TEST(HumanTest, NamesCannotSteerTheTerminal) {
 TEST(ScriptTest, OneLinePerPeerWithTabs) {
   EXPECT_EQ(RenderScript(control::ToJson(SampleSnapshot()), Object::kPeers),
             "site-a\thub\tHUB\t192.0.2.1:6789\t10.9.0.1/32,10.0.1.0/24\t1700000037\t"
-            "18446744073709551615\t1\t3\t4\t2\t1500\t25\tconnected\t-\n"
-            "site-a\told\tshared\t-\t-\t-\t0\t0\t0\t0\t-\t-\t-\tno_answer\ths_wrong_psk=1\n");
+            "18446744073709551615\t1\t3\t4\t2\t1500\t25\tconnected\t-\t"
+            "veth has no zero copy\n"
+            "site-a\told\tshared\t-\t-\t-\t0\t0\t0\t0\t-\t-\t-\tno_answer\ths_wrong_psk=1\t-\n");
 }
 
 TEST(ScriptTest, FieldIsOneValuePerLine) {

@@ -28,6 +28,33 @@ TEST(RequestTest, UpWaitsByDefault) {
   EXPECT_FALSE(request.wait);
 }
 
+TEST(RequestTest, DirectoriesOfTheDaemonAreAbsolute) {
+  Request request;
+  Error error;
+  ASSERT_TRUE(ParseRequest(
+      R"({"version":1,"verb":"down","name":"a","config_dir":"/etc/cipe","state_dir":null})",
+      &request, &error));
+  EXPECT_EQ(request.config_dir, "/etc/cipe");
+  EXPECT_EQ(request.state_dir, "");
+  request.state_dir = "/var/lib/cipe";
+  Request back;
+  ASSERT_TRUE(ParseRequest(SerializeRequest(request), &back, &error));
+  EXPECT_EQ(back.config_dir, "/etc/cipe");
+  EXPECT_EQ(back.state_dir, "/var/lib/cipe");
+  for (const std::string& value :
+       {std::string("etc"), std::string(), "/" + std::string(kMaxDirectory, 'x')}) {
+    EXPECT_EQ(ErrorOf(R"({"version":1,"verb":"show","state_dir":")" + value + "\"}").code,
+              kErrorBadRequest);
+  }
+  EXPECT_EQ(ErrorOf(R"({"version":1,"verb":"show","config_dir":7})").code, kErrorBadRequest);
+}
+
+TEST(RequestTest, CanonicalDirectory) {
+  EXPECT_EQ(CanonicalDirectory("/nowhere/at/../all/"), "/nowhere/all");
+  EXPECT_EQ(CanonicalDirectory("/"), "/");
+  EXPECT_EQ(CanonicalDirectory("/proc/self/cwd"), CanonicalDirectory("."));
+}
+
 TEST(RequestTest, ShowTakesObjectAndNameOrNull) {
   Request request;
   Error error;

@@ -8,7 +8,7 @@ namespace cipe::control {
 inline Snapshot SampleSnapshot() {
   Snapshot s;
   s.time = 1700000100;
-  s.daemon = {"0.1.0", 42, 1, "ipsec-mb"};
+  s.daemon = {"0.1.0", 42, 43, 1, "ipsec-mb"};
   TunnelStatus t;
   t.name = "site-a";
   t.id = 1;
@@ -35,6 +35,7 @@ inline Snapshot SampleSnapshot() {
   hub.latest_handshake = 1700000037;
   hub.traffic = {UINT64_MAX, 1, 3, 4};
   hub.rung = Rung::kAfxdpRx;
+  hub.rung_reason = "veth has no zero copy";
   hub.path_mtu = 1500;
   hub.persistent_keepalive = 25;
   hub.status = PeerStatus::kConnected;

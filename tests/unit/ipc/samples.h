@@ -103,6 +103,8 @@ inline std::vector<Message> SampleMessages() {
   hello.takeover = true;
   hello.starter_uid = 1000;
   hello.version = "0.1.0";
+  hello.config_dir = "/etc/cipe";
+  hello.state_dir = "/var/lib/cipe";
   for (size_t i = 0; i < hello.node_id.size(); ++i) hello.node_id[i] = static_cast<uint8_t>(i + 1);
   hello.control_listener = AnyFd();
   hello.seal_key = AnyFd();
@@ -124,7 +126,7 @@ inline std::vector<Message> SampleMessages() {
                         *IpAddress::Parse("192.0.2.9"),
                         {1, 2, 3, 4, 5, 6},
                         {6, 5, 4, 3, 2, 1}});
-  all.push_back(Reply{99, absl::NotFoundError("no such tunnel"), 5});
+  all.push_back(Reply{99, absl::NotFoundError("no such tunnel"), 5, true});
   all.push_back(Ready{});
   all.push_back(UpRequest{1, "site-a"});
   all.push_back(DownRequest{2, "site-a"});
