@@ -32,7 +32,7 @@ StampPair* Sender::PairWith(const std::array<uint8_t, 32>& peer) {
 
 std::optional<Tai64n> Sender::Next(const StampPair& pair, WallTime wall, bool waited) const {
   const Tai64n least = After(pair);
-  if (least > reserved_) return std::nullopt;
+  if (!reserved_.IsValid() || least > reserved_) return std::nullopt;
   const Tai64n stamp = std::max(Tai64n::FromWall(wall), least);
   if (stamp <= reserved_) return stamp;
   if (waited) return reserved_;
