@@ -76,7 +76,7 @@ TEST(Codec, TunnelAddKeepsItsFields) {
   EXPECT_EQ(m.datapath.rung, 2);
   EXPECT_TRUE(m.datapath.degraded);
   EXPECT_EQ(m.datapath.trouble, "carrier eth1 has no link");
-  EXPECT_TRUE(m.afxdp_tx);
+  EXPECT_TRUE(m.datapath.afxdp_tx);
 }
 
 TEST(Codec, SecretsAreNotInTheDatagramAndAreWipedFromTheMemfd) {
