@@ -70,7 +70,6 @@ class Exchange {
   struct Pending {
     Key key;
     uint32_t crc = 0;
-    Instant started{};
     std::optional<Instant> repeat;   // the same offer again
     std::optional<Instant> give_up;  // a fresh one
     Duration interval{0};
@@ -94,8 +93,9 @@ class Exchange {
   std::optional<Pending> pending_;
   std::optional<Instant> send_since_, receive_since_;
   std::optional<Instant> last_offer_, next_request_, last_error_;
-  std::optional<uint32_t> receive_crc_;  // of the current receiving key
-  Key receive_key_;
+  Duration request_interval_ = std::chrono::seconds(1);
+  std::optional<uint32_t> send_crc_;  // of the sending key in use
+  std::optional<Key> receive_key_;    // the one offered last
   KeyHistory history_;
   std::optional<Instant> next_ping_, pong_due_;
   int errors_ = 0;

@@ -87,15 +87,14 @@ class Link {
   struct ReceiveKey {
     Cipher cipher;
     Instant expires;
-    uint32_t opened = 0;
   };
 
   Link(const Setup& setup, Cipher static_send, Cipher static_receive);
   void CountSent(size_t packets, Instant now, LinkReport* report);
   void CountReceived(Instant now, LinkReport* report);
-  void OpenStatic(Instant now);
-  void OpenDynamic(Instant now, LinkReport* report);
-  void Judge(OpenJob& job, Under under);
+  void OpenUnder(Cipher& cipher, absl::Span<OpenJob* const> jobs, Under under);
+  void OpenDynamic(Instant now);
+  void Keep();  // copies the ciphertext of dynamic_jobs_ to kept_
 
   const Algorithm algorithm_;
   const Policy policy_;
@@ -108,12 +107,12 @@ class Link {
   std::optional<Cipher> send_;
   Instant send_expires_{};
   Instant next_send_report_{};
-  std::vector<CbcPacket> flagged_;
 
   SpinLock receive_lock_;  // around everything below
   Cipher static_receive_;
   std::optional<ReceiveKey> current_, previous_;
-  bool agreed_ = false;  // a receiving key was installed at some time
+  bool current_used_ = false;  // a packet was opened under current_
+  bool agreed_ = false;        // a receiving key was installed at some time
   Instant next_receive_report_{}, next_no_key_report_{};
   std::vector<OpenJob*> static_jobs_, dynamic_jobs_, retry_jobs_;
   std::vector<CbcPacket> packets_;
