@@ -103,16 +103,16 @@ Cipher::~Cipher() {
   if (state_ != nullptr) WipeMemory(state_->scratch.data(), state_->scratch.size());
 }
 
-absl::StatusOr<Cipher> Cipher::Create(Algorithm algorithm, const Key& key, Use use) {
+absl::StatusOr<Cipher> Cipher::Create(Algorithm algorithm, absl::Span<const uint8_t> key, Use use) {
   InitLibrary();
   auto state = std::make_unique<State>();
   state->algorithm = algorithm;
   const bool blowfish = algorithm == Algorithm::kBlowfish;
   const int number = blowfish ? GCRY_CIPHER_BLOWFISH : GCRY_CIPHER_IDEA;
-  Key ordered = key.Clone();
+  SecretBytes ordered = SecretBytes::FromSpan(key);
   if (algorithm == Algorithm::kIdea) {
     uint8_t* octets = ordered.UnsafeMutableBytes().data();
-    SwapCopy<SwapPairs>(octets, octets, kKeySize);
+    SwapCopy<SwapPairs>(octets, octets, ordered.size());
   }
   gcry_error_t error = state->cbc.Open(number, GCRY_CIPHER_MODE_CBC, ordered.UnsafeBytes());
   if (error == 0 && blowfish && use == Use::kEncrypt) {

@@ -35,7 +35,11 @@ enum class Use : uint8_t { kEncrypt, kDecrypt };
 class Cipher {
  public:
   // Fails when libgcrypt lacks the algorithm (FIPS mode) or refuses the key.
-  static absl::StatusOr<Cipher> Create(Algorithm algorithm, const Key& key, Use use);
+  static absl::StatusOr<Cipher> Create(Algorithm algorithm, const Key& key, Use use) {
+    return Create(algorithm, key.UnsafeBytes(), use);
+  }
+  // The same for keys of other sizes, as published vectors of Blowfish have them (1 to 56 octets).
+  static absl::StatusOr<Cipher> Create(Algorithm algorithm, absl::Span<const uint8_t> key, Use use);
   Cipher(Cipher&&) noexcept;
   Cipher& operator=(Cipher&&) noexcept;
   ~Cipher();

@@ -201,7 +201,7 @@ Step Exchange::OnReceiveLimit(Instant now) {
   if (!receive_key_.has_value()) return step;
   receive_key_.reset();
   receive_since_.reset();
-  step.forget_receive_keys = true;
+  step.retire_receive_key = true;
   Request(now, &step);
   return step;
 }

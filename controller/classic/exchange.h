@@ -26,12 +26,12 @@
 namespace cipe::classic {
 
 struct Step {
-  int drop = 0;                      // the block counts under this drop reason
-  bool drop_send_key = false;        // Link::DropSendKey
-  bool forget_receive_keys = false;  // Link::ForgetReceiveKeys
-  std::optional<Key> receive_key;    // Link::InstallReceiveKey(receive_key, now, lifetime)
-  std::optional<Key> send_key;       // Link::InstallSendKey
-  Duration lifetime{0};              // of the key to install
+  int drop = 0;                     // the block counts under this drop reason
+  bool drop_send_key = false;       // Link::DropSendKey
+  bool retire_receive_key = false;  // Link::RetireReceiveKey
+  std::optional<Key> receive_key;   // Link::InstallReceiveKey(receive_key, now, lifetime)
+  std::optional<Key> send_key;      // Link::InstallSendKey
+  Duration lifetime{0};             // of the key to install
   struct Outgoing {
     Block block;
     Under under = Under::kDynamic;  // the `under` of Link::SealBlock

@@ -19,7 +19,7 @@ Instant Expiry(Instant now, Duration lifetime) {
 }
 
 // True at most once per kReportInterval.
-bool Due(Instant now, Instant* next) {
+bool MayReport(Instant now, Instant* next) {
   if (now < *next) return false;
   *next = now + kReportInterval;
   return true;
@@ -66,20 +66,38 @@ void Link::SealBlock(const CbcPacket& packet, Under under, Instant now, LinkRepo
   CountSent(1, now, report);
 }
 
-void Link::CountSent(size_t packets, Instant now, LinkReport* report) {
-  const uint32_t count =
-      send_count_.load(std::memory_order_relaxed) + static_cast<uint32_t>(packets);
-  send_count_.store(count, std::memory_order_relaxed);
-  if ((count > kSendPackets || now > send_expires_) && Due(now, &next_send_report_)) {
-    report->send_limit = true;
+bool Link::SendLimitReached(Instant now) const {
+  return send_.has_value() &&
+         (send_count_.load(std::memory_order_relaxed) > kSendPackets || now > send_expires_);
+}
+
+bool Link::ReceiveLimitReached(Instant now) const {
+  return current_.has_value() &&
+         (receive_count_.load(std::memory_order_relaxed) > kReceivePackets ||
+          now > current_->expires);
+}
+
+LinkReport Link::Due(Instant now) {
+  LinkReport report;
+  {
+    std::lock_guard lock(send_lock_);
+    report.send_limit = SendLimitReached(now);
   }
+  std::lock_guard lock(receive_lock_);
+  report.receive_limit = ReceiveLimitReached(now);
+  report.no_key = !current_.has_value();
+  return report;
+}
+
+void Link::CountSent(size_t packets, Instant now, LinkReport* report) {
+  send_count_.fetch_add(static_cast<uint32_t>(packets), std::memory_order_relaxed);
+  if (SendLimitReached(now) && MayReport(now, &next_send_report_)) report->send_limit = true;
 }
 
 void Link::CountReceived(Instant now, LinkReport* report) {
   if (!current_.has_value()) return;
-  const uint32_t count = receive_count_.load(std::memory_order_relaxed) + 1;
-  receive_count_.store(count, std::memory_order_relaxed);
-  if ((count > kReceivePackets || now > current_->expires) && Due(now, &next_receive_report_)) {
+  receive_count_.fetch_add(1, std::memory_order_relaxed);
+  if (ReceiveLimitReached(now) && MayReport(now, &next_receive_report_)) {
     report->receive_limit = true;
   }
 }
@@ -88,17 +106,20 @@ void Link::Open(absl::Span<OpenJob> jobs, Instant now, LinkReport* report) {
   std::lock_guard lock(receive_lock_);
   static_jobs_.clear();
   dynamic_jobs_.clear();
+  if (previous_.has_value() && now > previous_->expires) previous_.reset();
   for (OpenJob& job : jobs) {
     job.under = Under::kNothing;
     job.drop = CheckLength(job.size);
     if (job.drop != 0) continue;
     if (!HasKeyFlag(job.data)) {
       static_jobs_.push_back(&job);
-    } else if (current_.has_value()) {
+    } else if (current_.has_value() || previous_.has_value()) {
       dynamic_jobs_.push_back(&job);
     } else {
       job.drop = cipe_drop_rx_classic_no_key;
-      if (Due(now, &next_no_key_report_)) report->no_key = true;
+    }
+    if (HasKeyFlag(job.data) && !current_.has_value()) {
+      report->no_key |= MayReport(now, &next_no_key_report_);
     }
   }
   if (!static_jobs_.empty()) OpenUnder(static_receive_, static_jobs_, Under::kStatic);
@@ -124,7 +145,7 @@ void Link::OpenUnder(Cipher& cipher, absl::Span<OpenJob* const> jobs, Under unde
 }
 
 void Link::OpenDynamic(Instant now) {
-  if (previous_.has_value() && now > previous_->expires) previous_.reset();
+  if (!current_.has_value()) return OpenUnder(previous_->cipher, dynamic_jobs_, Under::kPrevious);
   const bool retry = previous_.has_value();
   if (retry) Keep();
   OpenUnder(current_->cipher, dynamic_jobs_, Under::kDynamic);
@@ -200,11 +221,13 @@ absl::Status Link::InstallReceiveKey(const Key& key, Instant now, Duration lifet
   return absl::OkStatus();
 }
 
-void Link::ForgetReceiveKeys() {
-  std::optional<ReceiveKey> current, previous;
+void Link::RetireReceiveKey(Instant now) {
+  std::optional<ReceiveKey> old;
   std::lock_guard lock(receive_lock_);
-  current_.swap(current);
-  previous_.swap(previous);
+  if (!current_.has_value()) return;
+  old.swap(previous_);
+  previous_.swap(current_);
+  previous_->expires = now + kPreviousLifetime;
   next_no_key_report_ = Instant{};
   has_receive_.store(false, std::memory_order_relaxed);
 }

@@ -25,7 +25,8 @@ inline constexpr uint32_t kReceivePackets = 65534;
 
 enum class Under : uint8_t { kNothing, kStatic, kDynamic, kPrevious };
 
-// What a worker has to tell the control thread; each at most once a second while it holds.
+// What a worker has to tell the control thread, which then asks Link::Due; each at most once a
+// second while it holds.
 struct LinkReport {
   bool send_limit = false;     // Exchange::OnSendLimit
   bool receive_limit = false;  // Exchange::OnReceiveLimit
@@ -38,7 +39,7 @@ struct OpenJob {
   uint32_t size = 0;        // in
   int drop = 0;             // out: 0 or a drop reason; then nothing below is set
   Under under = Under::kNothing;
-  Disassembled packet;
+  Disassembled packet{};
 };
 
 class Link {
@@ -74,7 +75,12 @@ class Link {
   void DropSendKey();
   // The current receiving key becomes the previous one for kPreviousLifetime.
   absl::Status InstallReceiveKey(const Key& key, Instant now, Duration lifetime);
-  void ForgetReceiveKeys();
+  // There is no current receiving key from here on; the one there was is the previous one.
+  void RetireReceiveKey(Instant now);
+
+  // Which limits are reached by the keys of this moment: a worker's report may be about keys that
+  // were replaced since. `no_key` only says that there is no receiving key.
+  LinkReport Due(Instant now);
 
   static constexpr Duration kPreviousLifetime = std::chrono::seconds(30);
 
@@ -92,6 +98,8 @@ class Link {
   Link(const Setup& setup, Cipher static_send, Cipher static_receive);
   void CountSent(size_t packets, Instant now, LinkReport* report);
   void CountReceived(Instant now, LinkReport* report);
+  bool SendLimitReached(Instant now) const;     // under send_lock_
+  bool ReceiveLimitReached(Instant now) const;  // under receive_lock_
   void OpenUnder(Cipher& cipher, absl::Span<OpenJob* const> jobs, Under under);
   void OpenDynamic(Instant now);
   void Keep();  // copies the ciphertext of dynamic_jobs_ to kept_
