@@ -116,6 +116,14 @@ struct Reply {
   TunnelId tunnel = 0;
 };
 
+// Protocol 3 with `socks`: where the SOCKS5 server takes the datagrams of this tunnel (RFC 1928
+// section 7). Unset while there is none: nothing can be sent or received then.
+struct ClassicRelay {
+  TunnelId tunnel = 0;
+  Endpoint relay;
+  std::string state;            // for status: "connected to 192.0.2.1:1080", "refused, again in 8 s"
+};
+
 // ---- engine -> broker ----
 
 struct Ready {};                // maps adopted, control socket served
@@ -161,8 +169,25 @@ struct SmallestMtu {
   uint32_t mtu = 0;
 };
 
+// Protocol 3: the other end was heard under a dynamic key (or, with nokey, at all) for the first
+// time, or what is known of it changed. For ip-up, and for the address on the netdev when `ptpaddr`
+// had to be learned.
+struct ClassicPeer {
+  TunnelId tunnel = 0;
+  Endpoint peer;                // carrier address; behind SOCKS the one in the SOCKS header
+  IpAddress ptpaddr;            // IPv4; unset = not known yet
+};
+
+// Protocol 3: the documented end of a tunnel (errors beyond maxerr, CT_KILL where allowed). The
+// broker logs `reason` and takes the tunnel down as `down` does.
+struct ClassicOver {
+  TunnelId tunnel = 0;
+  std::string reason;
+};
+
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu>;
+                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu,
+                             ClassicRelay, ClassicPeer, ClassicOver>;
 
 }  // namespace cipe::ipc
