@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/ip_address.h"
+#include "config/datapath.h"
 #include "config/endpoint_spec.h"
 #include "crypto/secret.h"
 
@@ -33,8 +34,8 @@ struct ClassicOptions {
   std::optional<Secret<16>> key;
   bool nokey = false;
 
-  // Carrier addresses, IPv4 only; hosts may be names. `me`: empty host or 0.0.0.0 = any local
-  // address, port 0 = any free port.
+  // Carrier addresses, IPv4 only. `me` is a number, 0.0.0.0 = any local address, port 0 = any free
+  // port; `peer` may be a name.
   EndpointSpec me;
   EndpointSpec peer;
 
@@ -88,6 +89,10 @@ struct ClassicOptions {
   // end this way.
   bool kill = false;
 
+  // ---- not of 1999: which road the carrier packets take, as Datapath and Carrier of a tunnel ----
+  Datapath datapath = Datapath::kAuto;
+  std::string carrier;  // interface; empty = auto
+
   // The peer's carrier address is learned from whoever authenticates first: address 0.0.0.0, port
   // 0, or the dummy peer of the manual, 127.0.0.1:9.
   bool LearnsPeer() const {
@@ -95,6 +100,11 @@ struct ClassicOptions {
   }
   // The peer's tunnel address is learned from its first good inner packet.
   bool LearnsPtpaddr() const { return !ptpaddr.is_set() || ptpaddr.is_unspecified(); }
+
+  ClassicOptions Clone() const;  // secrets included
+  // "blowfish" or "idea", as written in a file.
+  const char* CipherName() const { return cipher == ClassicCipher::kIdea ? "idea" : "blowfish"; }
+  friend bool operator==(const ClassicOptions&, const ClassicOptions&) = default;
 };
 
 }  // namespace cipe::config

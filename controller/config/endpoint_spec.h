@@ -12,6 +12,7 @@ struct EndpointSpec {
   std::string host;
   uint16_t port = 0;
   std::string ToString() const;  // brackets around IPv6 are back
+  friend bool operator==(const EndpointSpec&, const EndpointSpec&) = default;
 };
 
 }  // namespace cipe::config

@@ -10,17 +10,14 @@
 
 #include "base/ip_address.h"
 #include "config/classic.h"
+#include "config/datapath.h"
 #include "config/endpoint_spec.h"
 #include "crypto/secret.h"
 #include "crypto/suite.h"
 
 namespace cipe::config {
 
-enum class Datapath { kAuto, kXdp, kAfxdp, kSocket };
 enum class TableChoice { kAuto, kOff, kNumber };
-
-// "auto", "xdp", "afxdp", "socket": as written in the file.
-const char* DatapathName(Datapath datapath);
 
 enum class Auth { kPublicKey, kSharedKey };
 

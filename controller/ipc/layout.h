@@ -122,6 +122,8 @@ void Fields(Ar& ar, config::ClassicOptions& m) {
   for (bool* flag : {&m.debug, &m.dynip, &m.udpsum, &m.static_data, &m.roam_any, &m.kill}) {
     ar.Bool(*flag);
   }
+  ar.Enum(m.datapath, 0, 3);
+  ar.String(m.carrier);
 }
 
 template <typename Ar>
