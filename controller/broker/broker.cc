@@ -63,6 +63,11 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
       socket_(std::move(socket)),
       monitor_(std::move(monitor)),
       state_(std::move(state)),
+      floor_writer_(std::make_unique<FloorWriter>(
+          loop,
+          [state = state_](const std::string& tunnel, const Floors& floors) {
+            return state.SaveFloors(tunnel, floors);
+          })),
       listeners_(maps_),
       resolver_(std::make_unique<Resolver>(loop)) {
   SystemRng().Fill(seal_key_.UnsafeMutableBytes());
@@ -79,6 +84,7 @@ Broker::~Broker() {
   for (auto& [peer, timer] : resolving_) loop_.Cancel(timer);
   // First the engine: its descriptors would keep sockets and keys alive.
   supervisor_.reset();
+  floor_writer_.reset();
   maps_.session_keys().WipeAll().IgnoreError();
   tunnels_.clear();
 }
@@ -118,6 +124,7 @@ ipc::Hello Broker::MakeHello(bool takeover) {
 }
 
 void Broker::OnEngineDeath() {
+  ++engines_;
   next_hops_->ForgetAll();  // the next engine asks for what it needs
   // Who was going down is down now; the next engine must not see its sessions.
   while (!removals_.empty()) FinishRemoval(removals_.begin()->first);
@@ -180,13 +187,23 @@ void Broker::Handle(const ipc::FloorUpdate& m) {
     return Answer(m.request, absl::NotFoundError("no such tunnel or peer"));
   }
   tunnel->peers[index].floor = m.floor;
-  Floors floors;
-  for (size_t i = 0; i < tunnel->peers.size(); ++i) {
-    floors[PeerIdentity(tunnel->config().peers[i])] = tunnel->peers[i].floor;
+  FloorWriter::Done done;
+  if (m.request != 0) {
+    done = [this, request = m.request, id = m.tunnel, engine = engines_](absl::Status status) {
+      if (engine == engines_) Answer(request, status, id);
+    };
   }
-  const absl::Status status = state_.SaveFloors(tunnel->config().name, floors);
-  if (!status.ok()) Log(Severity::kError, status.message());
-  Answer(m.request, status, m.tunnel);
+  const absl::Status status = floor_writer_->Update(
+      tunnel->config().name, PeerIdentity(tunnel->config().peers[index]), m.floor, std::move(done));
+  if (!status.ok()) Answer(m.request, status, m.tunnel);
+}
+
+absl::StatusOr<Floors> Broker::LoadFloors(const std::string& tunnel) {
+  if (std::optional<Floors> floors = floor_writer_->Unwritten(tunnel)) return *std::move(floors);
+  CIPE_ASSIGN_OR_RETURN(Floors floors, state_.LoadFloors(tunnel));
+  // A peer that is not configured now keeps its floor for when it is again.
+  floor_writer_->Start(tunnel, floors);
+  return floors;
 }
 
 void Broker::Handle(const ipc::NextHopWanted& m) {
@@ -197,12 +214,22 @@ void Broker::Handle(const ipc::NextHopWanted& m) {
 
 void Broker::Handle(const ipc::ResolveWanted& m) { ResolvePeer(m.tunnel, m.peer); }
 
+void Broker::Handle(const ipc::SmallestMtu& m) {
+  Tunnel* tunnel = ById(m.tunnel);
+  if (tunnel == nullptr) return;
+  const absl::Status status = tunnel->FitMtu(m.mtu);
+  if (!status.ok()) {
+    Log(Severity::kError, "MTU of tunnel ", tunnel->config().name, ": ", status.message());
+  }
+}
+
 absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
   CIPE_RETURN_IF_ERROR(config::CheckTunnelName(name));
   if (Tunnel* tunnel = ByName(name); tunnel != nullptr) {
     if (removals_.contains(tunnel->id())) {
       return absl::UnavailableError(absl::StrCat("tunnel ", name, " is just going down"));
     }
+    CIPE_RETURN_IF_ERROR(UpAlready(*tunnel));
     return tunnel->id();
   }
   CIPE_ASSIGN_OR_RETURN(config::Tunnel config, config::LoadTunnel(options_.config_dir, name));
@@ -226,9 +253,26 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
   return id;
 }
 
+// Whoever says `up` wants what the file says now: that it is up is an answer only if it is that.
+absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
+  const std::string& name = tunnel.config().name;
+  const absl::StatusOr<config::Tunnel> now = config::LoadTunnel(options_.config_dir, name);
+  if (!now.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("tunnel ", name,
+                     " is up, with the configuration it was started with; its file "
+                     "cannot be used now: ",
+                     now.status().message()));
+  }
+  if (*now == tunnel.config()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("tunnel ", name, " is up with another configuration than ", now->path,
+                   " has now; `cipectl down ", name, "` first"));
+}
+
 absl::Status Broker::SetUpPeers(Tunnel* tunnel) {
   const config::Tunnel& config = tunnel->config();
-  CIPE_ASSIGN_OR_RETURN(const Floors floors, state_.LoadFloors(config.name));
+  CIPE_ASSIGN_OR_RETURN(const Floors floors, LoadFloors(config.name));
   for (const config::Peer& peer : config.peers) {
     const std::string identity = PeerIdentity(peer);
     ipc::PeerSetup setup;

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
 #include "broker/carrier_table.h"
+#include "broker/floor_writer.h"
 #include "broker/listeners.h"
 #include "broker/next_hops.h"
 #include "broker/resolver.h"
@@ -78,6 +79,7 @@ class Broker {
   void Handle(const ipc::FloorUpdate& m);
   void Handle(const ipc::NextHopWanted& m);
   void Handle(const ipc::ResolveWanted& m);
+  void Handle(const ipc::SmallestMtu& m);
   template <typename T>
   void Handle(const T&) {
     supervisor_->Kill("it sent a message that only the broker sends");
@@ -85,6 +87,8 @@ class Broker {
 
   // Lifecycle of tunnels.
   absl::StatusOr<ipc::TunnelId> Up(const std::string& name);
+  absl::StatusOr<Floors> LoadFloors(const std::string& tunnel);
+  absl::Status UpAlready(const Tunnel& tunnel) const;
   absl::Status SetUpPeers(Tunnel* tunnel);
   void FinishRemoval(ipc::TunnelId id);
   void WipeSessions(ipc::TunnelId id);
@@ -108,6 +112,8 @@ class Broker {
   netlink::Socket socket_;
   netlink::Monitor monitor_;
   StateDir state_;
+  std::unique_ptr<FloorWriter> floor_writer_;
+  uint64_t engines_ = 0;  // how many died: answers to one must not reach the next
   Secret<32> seal_key_;
   std::array<uint8_t, 16> node_id_{};
   std::unique_ptr<CarrierTable> carriers_;

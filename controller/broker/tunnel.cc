@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "broker/tunnel_plan.h"
 #include "netlink/address.h"
@@ -63,7 +64,18 @@ absl::Status Tunnel::MakeNetdev() {
   CIPE_ASSIGN_OR_RETURN(const netlink::Link link, netlink::GetLink(socket_, config_.name));
   ifindex_ = link.index;
   mtu_ = TunnelMtu(config_, datapath_.path_mtu);
+  link_mtu_ = mtu_;
   return netlink::SetLinkMtu(socket_, ifindex_, mtu_);
+}
+
+absl::Status Tunnel::FitMtu(uint32_t smallest) {
+  const uint32_t mtu = LinkMtu(config_, mtu_, smallest);
+  if (mtu == link_mtu_) return absl::OkStatus();
+  CIPE_RETURN_IF_ERROR(netlink::SetLinkMtu(socket_, ifindex_, mtu));
+  Log(Severity::kNotice, "tunnel ", config_.name, ": MTU ", mtu,
+      mtu < mtu_ ? ", the smallest of its peers" : "");
+  link_mtu_ = mtu;
+  return absl::OkStatus();
 }
 
 absl::Status Tunnel::AddAddresses() {

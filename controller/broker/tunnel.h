@@ -36,6 +36,10 @@ class Tunnel {
   int ifindex() const { return ifindex_; }
   uint16_t listen_port() const { return udp_.port; }
 
+  // A peer's MTU became the smallest one, `smallest` octets, or is it no longer. Sets the netdev's
+  // where the configuration leaves that to us (tunnel_plan.h, LinkMtu).
+  absl::Status FitMtu(uint32_t smallest);
+
   // Index into config().peers; npos when this tunnel has no such peer.
   static constexpr size_t npos = static_cast<size_t>(-1);
   size_t IndexOf(ipc::PeerId peer) const;
@@ -58,7 +62,8 @@ class Tunnel {
   ports::UdpSockets udp_;
   ports::TunDevice tun_;
   int ifindex_ = 0;
-  uint32_t mtu_ = 0;
+  uint32_t mtu_ = 0;       // what this end takes; announced to peers
+  uint32_t link_mtu_ = 0;  // of the netdev: may be less
 };
 
 }  // namespace cipe::broker

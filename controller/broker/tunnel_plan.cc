@@ -12,14 +12,6 @@ namespace {
 constexpr uint32_t kUsualMtu = 1500;
 constexpr uint32_t kLeastIpv6Mtu = 1280;  // RFC 8200 section 5
 
-bool HasIpv6Inside(const config::Tunnel& config) {
-  const auto v6 = [](const IpPrefix& p) { return p.address.is_v6(); };
-  if (std::any_of(config.addresses.begin(), config.addresses.end(), v6)) return true;
-  return std::any_of(config.peers.begin(), config.peers.end(), [&](const config::Peer& peer) {
-    return std::any_of(peer.allowed_ips.begin(), peer.allowed_ips.end(), v6);
-  });
-}
-
 }  // namespace
 
 config::Tunnel CloneConfig(const config::Tunnel& config) {
@@ -59,7 +51,15 @@ uint32_t TunnelMtu(const config::Tunnel& config, uint32_t path_mtu) {
   const uint32_t path = std::min<uint32_t>(path_mtu == 0 ? kUsualMtu : path_mtu, 65535);
   const uint32_t overhead = protocol::kTunnelOverhead;
   const uint32_t left = path > overhead + 68 ? path - overhead : 68;
-  return HasIpv6Inside(config) ? std::max(left, kLeastIpv6Mtu) : left;
+  // An IPv4 tunnel over a narrow carrier takes what there is; IPv6 cannot, its outer packets are
+  // fragmented then.
+  const uint32_t least = config::LeastMtu(config);
+  return least >= kLeastIpv6Mtu ? std::max(left, least) : left;
+}
+
+uint32_t LinkMtu(const config::Tunnel& config, uint32_t own, uint32_t smallest) {
+  if (config.mtu > 0) return own;
+  return std::min(own, std::max(smallest, config::LeastMtu(config)));
 }
 
 absl::StatusOr<std::vector<IpPrefix>> RoutedPrefixes(const config::Tunnel& config) {

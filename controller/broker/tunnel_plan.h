@@ -17,6 +17,10 @@ config::Tunnel CloneConfig(const config::Tunnel& config);
 // assumed) leaves, at least 1280 when IPv6 runs inside.
 uint32_t TunnelMtu(const config::Tunnel& config, uint32_t path_mtu);
 
+// MTU of the netdev now that the smallest MTU a peer announced is known: with MTU = auto the
+// smaller of both, but not below config::LeastMtu; else `own`, as configured.
+uint32_t LinkMtu(const config::Tunnel& config, uint32_t own, uint32_t smallest);
+
 // Prefixes that get a route: AllowedIPs of all peers, once each, without those that the tunnel's
 // own addresses already cover exactly. FailedPrecondition for a default route with Table = auto.
 absl::StatusOr<std::vector<IpPrefix>> RoutedPrefixes(const config::Tunnel& config);

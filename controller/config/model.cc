@@ -1,9 +1,29 @@
 #include "config/model.h"
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace cipe::config {
+namespace {
+
+constexpr uint32_t kLeastIpv4Mtu = 576;
+constexpr uint32_t kLeastIpv6Mtu = 1280;
+
+bool HasIpv6Inside(const Tunnel& tunnel) {
+  const auto v6 = [](const IpPrefix& p) { return p.address.is_v6(); };
+  if (std::any_of(tunnel.addresses.begin(), tunnel.addresses.end(), v6)) return true;
+  return std::any_of(tunnel.peers.begin(), tunnel.peers.end(), [&](const Peer& peer) {
+    return std::any_of(peer.allowed_ips.begin(), peer.allowed_ips.end(), v6);
+  });
+}
+
+}  // namespace
+
+uint32_t LeastMtu(const Tunnel& tunnel) {
+  return HasIpv6Inside(tunnel) ? kLeastIpv6Mtu : kLeastIpv4Mtu;
+}
 
 const char* DatapathName(Datapath datapath) {
   switch (datapath) {

@@ -9,24 +9,15 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "config/classic.h"
+#include "config/datapath.h"
+#include "config/endpoint_spec.h"
 #include "crypto/secret.h"
 #include "crypto/suite.h"
 
 namespace cipe::config {
 
-enum class Datapath { kAuto, kXdp, kAfxdp, kSocket };
 enum class TableChoice { kAuto, kOff, kNumber };
-
-// "auto", "xdp", "afxdp", "socket": as written in the file.
-const char* DatapathName(Datapath datapath);
-
-// Host and port as written; `host` may be a name, an IPv4 address, or an IPv6 address without its
-// brackets (with "%zone" when the file says so).
-struct EndpointSpec {
-  std::string host;
-  uint16_t port = 0;
-  std::string ToString() const;  // brackets around IPv6 are back
-};
 
 enum class Auth { kPublicKey, kSharedKey };
 
@@ -39,6 +30,7 @@ struct Peer {
   std::optional<EndpointSpec> endpoint;
   std::vector<IpPrefix> allowed_ips;  // masked, no duplicates
   int persistent_keepalive_s = 0;     // 0 = off
+  friend bool operator==(const Peer&, const Peer&) = default;
 };
 
 struct Tunnel {
@@ -46,7 +38,7 @@ struct Tunnel {
   std::string path;                 // of the file, for messages
   std::vector<IpPrefix> addresses;  // host bits kept
   uint16_t listen_port = 0;         // 0 = any free one
-  int protocol = 5;
+  int protocol = 5;                 // 3 when `classic` is set
   Datapath datapath = Datapath::kAuto;
   Suite suite = Suite::kAesGcmSha256;
   std::vector<std::string> carriers;  // empty = auto
@@ -58,6 +50,16 @@ struct Tunnel {
   int rekey_s = 120;                      // 15..120
   std::optional<Secret<32>> private_key;  // absent only when every peer has a shared key
   std::vector<Peer> peers;
+  // The classic system (protocol 3). Then `peers` holds one Peer for the endpoint and the name in
+  // status and logs; it has no key and may send from and to every IPv4 address.
+  std::optional<ClassicOptions> classic;
+  // Everything, secrets included (in constant time); the order of peers and prefixes counts.
+  friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };
+
+// What the netdev's MTU is never lowered below, whatever a peer says: 1280 octets (RFC 8200,
+// section 5) when IPv6 runs inside, since the kernel takes IPv6 off a netdev with less; else 576
+// (RFC 791).
+uint32_t LeastMtu(const Tunnel& tunnel);
 
 }  // namespace cipe::config

@@ -22,11 +22,13 @@ struct VerbRow {
   bool needs_name;
   bool takes_wait;
   bool takes_object;
+  bool takes_peer;
 };
 constexpr VerbRow kVerbs[] = {
-    {Verb::kUp, kVerbUp, true, true, true, false},
-    {Verb::kDown, kVerbDown, true, true, false, false},
-    {Verb::kShow, kVerbShow, false, false, false, true},
+    {Verb::kUp, kVerbUp, true, true, true, false, false},
+    {Verb::kDown, kVerbDown, true, true, false, false, false},
+    {Verb::kShow, kVerbShow, false, false, false, true, false},
+    {Verb::kForgetClock, kVerbForgetClock, true, true, false, false, true},
 };
 
 struct ObjectRow {
@@ -115,12 +117,26 @@ bool ReadObject(const Document& value, Request* request, Error* error) {
   return true;
 }
 
+bool ReadPeer(const Document& value, Request* request, Error* error) {
+  if (!value.is_string()) return Refuse(error, kErrorBadRequest, "\"peer\" must be a string");
+  const auto& peer = value.get_ref<const std::string&>();
+  if (peer.empty() || peer.size() > kMaxPeerName ||
+      !std::all_of(peer.begin(), peer.end(), absl::ascii_isgraph)) {
+    return Refuse(error, kErrorBadRequest,
+                  absl::StrCat(Quoted(peer), " is no peer: its name or public key, 1 to ",
+                               kMaxPeerName, " characters"));
+  }
+  request->peer = peer;
+  return true;
+}
+
 bool ReadField(const std::string& field, const Document& value, const VerbRow& row,
                Request* request, Error* error) {
   if (field == "version" || field == "verb") return true;
   if (field == "name") return ReadName(value, request, error);
   if (field == "wait" && row.takes_wait) return ReadWait(value, request, error);
   if (field == "object" && row.takes_object) return ReadObject(value, request, error);
+  if (field == "peer" && row.takes_peer) return ReadPeer(value, request, error);
   return Refuse(error, kErrorBadRequest,
                 absl::StrCat("field ", Quoted(field), " is not known for verb '", row.name, "'"));
 }
@@ -174,6 +190,10 @@ bool ParseRequest(absl::string_view text, Request* request, Error* error) {
     return Refuse(error, kErrorBadRequest,
                   absl::StrCat("verb '", row->name, "' needs \"name\", the tunnel"));
   }
+  if (row->takes_peer && parsed.peer.empty()) {
+    return Refuse(error, kErrorBadRequest,
+                  absl::StrCat("verb '", row->name, "' needs \"peer\", one of the tunnel's"));
+  }
   *request = std::move(parsed);
   return true;
 }
@@ -186,6 +206,7 @@ std::string SerializeRequest(const Request& request) {
   if (row.takes_object && request.object != Object::kAll) {
     document["object"] = ObjectName(request.object);
   }
+  if (row.takes_peer) document["peer"] = request.peer;
   return Dump(document);
 }
 

@@ -10,16 +10,17 @@
 
 namespace cipe::control {
 
-enum class Verb { kUp, kDown, kShow };
+enum class Verb { kUp, kDown, kShow, kForgetClock };
 const char* VerbName(Verb verb);
 // True for verbs that only root and the daemon's starter may use.
 bool ChangesThings(Verb verb);
 
 struct Request {
   Verb verb = Verb::kShow;
-  std::string name;              // tunnel; never empty for up and down; a legal file stem
+  std::string name;              // tunnel; empty for show alone; a legal file stem
   bool wait = true;              // up
   Object object = Object::kAll;  // show
+  std::string peer{};            // forget-clock: never empty; name or public key
 };
 
 // 1 to 15 of A-Z a-z 0-9 _ = + . - and neither "." nor "..": safe as a file stem, as a netdev name

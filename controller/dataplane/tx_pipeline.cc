@@ -63,6 +63,11 @@ void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data,
 
 void TxPipeline::SealInto(Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
                           uint8_t ecn, TunnelPath& tunnel, Instant now) {
+  // Where the netdev's MTU is greater than this peer's (docs/protocol.md, "ECN, DSCP, MTU").
+  if (size > session.path().mtu.load(std::memory_order_relaxed)) {
+    session.path().drops.Add(cipe_drop_tx_too_big);
+    return;
+  }
   const size_t frame_size = size + protocol::kDataOverhead;
   const bool joins = run_count_ > 0 && run_session_ == &session && run_sink_ == &sink &&
                      run_ecn_ == ecn && !run_closed_ && frame_size <= run_each_ &&

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -30,6 +31,11 @@ absl::StatusOr<Secret<32>> ReadSealKey(const UniqueFd& fd) {
     return absl::InternalError("the broker's key for cipe_session_keys cannot be read");
   }
   return key;
+}
+
+absl::Status NotUp(absl::string_view tunnel) {
+  return absl::NotFoundError(
+      absl::StrCat("tunnel ", tunnel, " is not up; `cipectl up ", tunnel, "` brings it up"));
 }
 
 }  // namespace
@@ -228,7 +234,7 @@ void Daemon::On(ipc::Reply& reply) {
   Pending pending = std::move(it->second);
   pending_.erase(it);
   if (!reply.status.ok()) return pending.responder.Fail(reply.status);
-  if (!pending.up) return pending.responder.Ok({{"tunnel", pending.name}});
+  if (!pending.up) return pending.responder.Ok(std::move(pending.result));
   FinishUp(pending, reply.tunnel);
 }
 
@@ -254,15 +260,21 @@ void Daemon::ResolveAgain(uint32_t tunnel, uint32_t peer) {
   Tell(ipc::ResolveWanted{tunnel, peer});
 }
 
+void Daemon::SmallestMtu(uint32_t tunnel, uint32_t mtu) { Tell(ipc::SmallestMtu{tunnel, mtu}); }
+
 void Daemon::PeerConnected(uint32_t tunnel, uint32_t) { CheckWaiters(tunnel, false); }
 
 // ---- control socket ----
 
 void Daemon::OnRequest(const control::Request& request, control::Responder responder) {
   if (request.verb == control::Verb::kShow) return Show(request, responder);
+  if (request.verb == control::Verb::kForgetClock) {
+    return ForgetClock(request, std::move(responder));
+  }
   const uint64_t id = next_request_++;
   const bool up = request.verb == control::Verb::kUp;
-  pending_[id] = Pending{request.name, up, request.wait, std::move(responder)};
+  pending_[id] =
+      Pending{request.name, up, request.wait, std::move(responder), {{"tunnel", request.name}}};
   if (up) {
     Tell(ipc::UpRequest{id, request.name});
   } else {
@@ -270,10 +282,27 @@ void Daemon::OnRequest(const control::Request& request, control::Responder respo
   }
 }
 
+void Daemon::ForgetClock(const control::Request& request, control::Responder responder) {
+  const Tunnel* tunnel = engine_->FindTunnel(request.name);
+  if (tunnel == nullptr) return responder.Fail(NotUp(request.name));
+  Peer* peer = Engine::FindPeer(*tunnel, request.peer);
+  if (peer == nullptr) {
+    return responder.Fail(
+        absl::NotFoundError(absl::StrCat("tunnel ", request.name, " has no peer ", request.peer,
+                                         "; `cipectl show peers ", request.name, "` lists them")));
+  }
+  const uint64_t id = next_request_++;
+  pending_[id] = Pending{request.name,
+                         false,
+                         false,
+                         std::move(responder),
+                         {{"tunnel", request.name}, {"peer", peer->config.name}}};
+  Tell(ipc::FloorUpdate{id, tunnel->id(), peer->id(), engine_->ForgetClock(*peer)});
+}
+
 void Daemon::Show(const control::Request& request, control::Responder& responder) {
   if (!request.name.empty() && engine_->FindTunnel(request.name) == nullptr) {
-    return responder.Fail(absl::NotFoundError(absl::StrCat(
-        "tunnel ", request.name, " is not up; `cipectl up ", request.name, "` brings it up")));
+    return responder.Fail(NotUp(request.name));
   }
   TakeNetworkErrors();
   control::Snapshot snapshot = engine_->TakeSnapshot();
@@ -300,10 +329,21 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
   responder.Ok(control::ToJson(snapshot, {request.object, request.name}));
 }
 
+// `up` waits for these: who has no endpoint here starts whenever he likes.
+bool Daemon::Missing(const Peer& peer) {
+  return peer.config.endpoint.has_value() && peer.current == nullptr;
+}
+
+// Asked for each peer that connects; naming them is for the end.
+bool Daemon::AnyMissing(const Tunnel& tunnel) {
+  return std::any_of(tunnel.peers.begin(), tunnel.peers.end(),
+                     [](const std::unique_ptr<Peer>& peer) { return Missing(*peer); });
+}
+
 std::string Daemon::MissingPeers(const Tunnel& tunnel) const {
   std::vector<std::string> missing;
   for (const auto& peer : tunnel.peers) {
-    if (!peer->config.endpoint.has_value() || peer->current != nullptr) continue;
+    if (!Missing(*peer)) continue;
     missing.push_back(absl::StrCat("peer ", peer->config.name, ": ", engine_->WhyNoSession(*peer)));
   }
   return absl::StrJoin(missing, "; ");
@@ -331,8 +371,9 @@ void Daemon::CheckWaiters(uint32_t id, bool timed_out) {
   if (timed_out) TakeNetworkErrors();
   std::erase_if(waiters_, [&](const std::unique_ptr<Waiter>& waiter) {
     if (waiter->tunnel != id) return false;
-    const std::string missing = tunnel == nullptr ? "it went down meanwhile" : MissingPeers(*tunnel);
-    if (!missing.empty() && !timed_out) return false;
+    if (!timed_out && tunnel != nullptr && AnyMissing(*tunnel)) return false;
+    const std::string missing =
+        tunnel == nullptr ? "it went down meanwhile" : MissingPeers(*tunnel);
     loop_->Cancel(waiter->timer);
     waiter->responder.Send(control::UpReply(waiter->name, missing));
     return true;
@@ -340,10 +381,12 @@ void Daemon::CheckWaiters(uint32_t id, bool timed_out) {
 }
 
 void Daemon::TakeNetworkErrors() {
-  for (const auto& status : engine_->TakeSnapshot().tunnels) {
-    for (const ports::UdpError& e : plane_->TakeErrors(status.id)) {
-      engine_->NetworkError(status.id, e.destination, e.error);
+  for (const uint32_t id : engine_->TunnelIds()) {
+    std::vector<Engine::NetworkError> errors;
+    for (const ports::UdpError& e : plane_->TakeErrors(id)) {
+      errors.push_back({e.destination, e.error});
     }
+    engine_->NetworkErrors(id, errors);
   }
 }
 

@@ -30,6 +30,7 @@ class Daemon final : public World {
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                  bool must_be_durable) override;
   void ResolveAgain(uint32_t tunnel, uint32_t peer) override;
+  void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;
 
  private:
@@ -45,6 +46,7 @@ class Daemon final : public World {
     bool up = false;
     bool wait = false;
     control::Responder responder;
+    control::Json result;  // when not up
   };
   struct CarrierInfo {
     std::string name;
@@ -73,8 +75,11 @@ class Daemon final : public World {
   absl::Status SetUp(ipc::Hello& hello);
   void OnRequest(const control::Request& request, control::Responder responder);
   void Show(const control::Request& request, control::Responder& responder);
+  void ForgetClock(const control::Request& request, control::Responder responder);
   void FinishUp(Pending& pending, uint32_t tunnel);
   void CheckWaiters(uint32_t tunnel, bool timed_out);
+  static bool Missing(const Peer& peer);
+  static bool AnyMissing(const Tunnel& tunnel);
   std::string MissingPeers(const Tunnel& tunnel) const;
   void Tick();
   void CheckSuspend();

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -25,9 +28,7 @@ Engine::Engine(const EngineOptions& options, const Clock& clock, Rng& rng, World
       cookies_(rng, clock.Now()) {}
 
 Engine::~Engine() {
-  std::vector<uint32_t> ids;
-  for (const auto& [id, tunnel] : tunnels_) ids.push_back(id);
-  for (const uint32_t id : ids) RemoveTunnel(id);
+  for (const uint32_t id : TunnelIds()) RemoveTunnel(id);
 }
 
 Tunnel* Engine::FindTunnel(uint32_t tunnel) {
@@ -45,6 +46,18 @@ Tunnel* Engine::FindTunnel(absl::string_view name) {
 Peer* Engine::FindPeer(uint32_t tunnel, uint32_t peer) {
   const auto it = peers_.find(peer);
   return it == peers_.end() || it->second->tunnel->id() != tunnel ? nullptr : it->second;
+}
+
+Peer* Engine::FindPeer(const Tunnel& tunnel, absl::string_view name_or_key) {
+  const auto named = [&](const std::unique_ptr<Peer>& p) { return p->config.name == name_or_key; };
+  const auto it = std::find_if(tunnel.peers.begin(), tunnel.peers.end(), named);
+  if (it != tunnel.peers.end()) return it->get();
+  handshake::PublicKeyOctets key;
+  std::string octets;
+  if (!absl::Base64Unescape(name_or_key, &octets) || octets.size() != key.size()) return nullptr;
+  std::copy(octets.begin(), octets.end(), key.begin());
+  const auto known = tunnel.by_key.find(key);
+  return known == tunnel.by_key.end() ? nullptr : known->second;
 }
 
 Session* Engine::FindSession(const Peer& peer, uint32_t local_index) {
@@ -100,6 +113,7 @@ absl::Status Engine::FillPeerMap(Tunnel& tunnel) {
 absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
   tunnel.config = std::move(add.config);
   tunnel.mtu = add.mtu;
+  tunnel.least_mtu = config::LeastMtu(tunnel.config);
   tunnel.listen_port = add.listen_port;
   tunnel.rung = add.rung;
   tunnel.afxdp_tx = add.afxdp_tx;
@@ -176,24 +190,38 @@ void Engine::RemoveTunnel(uint32_t id) {
 void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endpoint) {
   Peer* peer = FindPeer(tunnel, id);
   if (peer == nullptr) return;
-  peer->configured = endpoint;
-  // An authenticated path wins over a name's answer.
-  if (peer->current == nullptr) {
+  const Endpoint before = std::exchange(peer->configured, endpoint);
+  // The same answer is no news: whoever was given up waits for traffic.
+  if (before == endpoint) return;
+  // An authenticated path wins over a name's answer; tries take turns between the two.
+  if (peer->current != nullptr) return;
+  const Endpoint remote = peer->path.path.Get().remote;
+  if (!remote.is_set() || remote == before) {
     peer->path.path.Set({endpoint, {}});
     SavePeer(*peer);
-    if (!peer->attempt.has_value()) StartHandshake(*peer);
+  }
+  StartHandshake(*peer);
+}
+
+void Engine::NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors) {
+  Tunnel* t = FindTunnel(tunnel);
+  if (t == nullptr || errors.empty()) return;
+  std::map<Endpoint, int> latest;
+  for (const NetworkError& e : errors) latest[e.destination] = e.error;
+  for (const auto& peer : t->peers) {
+    auto it = latest.find(peer->path.path.Get().remote);
+    if (it == latest.end()) it = latest.find(peer->configured);
+    if (it == latest.end()) continue;
+    peer->trouble = absl::StrCat(
+        "the network answered for ", it->first.ToString(), ": ",
+        it->second == ECONNREFUSED ? "nobody listens on that port" : std::strerror(it->second));
   }
 }
 
-void Engine::NetworkError(uint32_t tunnel, const Endpoint& destination, int error) {
-  Tunnel* t = FindTunnel(tunnel);
-  if (t == nullptr) return;
-  for (const auto& peer : t->peers) {
-    if (!(peer->path.path.Get().remote == destination)) continue;
-    peer->trouble = absl::StrCat("the network answered for ", destination.ToString(), ": ",
-                                 error == ECONNREFUSED ? "nobody listens on that port"
-                                                       : std::strerror(error));
-  }
+std::vector<uint32_t> Engine::TunnelIds() const {
+  std::vector<uint32_t> ids;
+  for (const auto& [id, tunnel] : tunnels_) ids.push_back(id);
+  return ids;
 }
 
 void Engine::HandleEvents() {

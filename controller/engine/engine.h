@@ -67,12 +67,24 @@ class Engine {
 
   void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint);
   void FloorSaved(uint32_t tunnel, uint32_t peer);
-  // The network said (unauthenticated) that frames to `destination` do not arrive.
-  void NetworkError(uint32_t tunnel, const Endpoint& destination, int error);
+  // The network said (unauthenticated) that frames to these destinations do not arrive. One look at
+  // each peer, however many errors there are.
+  struct NetworkError {
+    Endpoint destination;
+    int error = 0;  // errno
+  };
+  void NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors);
+  std::vector<uint32_t> TunnelIds() const;
 
   // Every session is wiped and made anew where there is an endpoint: after a suspend, during which
   // memory may have been written to disk or copied (docs/protocol.md, "Lifetimes").
   void WipeSessions();
+
+  // Null when the tunnel has no peer of this name or public key (base64).
+  static Peer* FindPeer(const Tunnel& tunnel, absl::string_view name_or_key);
+  // The next initiation of the peer is taken whatever its time stamp. Returns what the broker must
+  // keep for that to outlive this process.
+  ipc::Floor ForgetClock(Peer& peer);
 
   // What workers reported.
   void HandleEvents();
@@ -97,6 +109,7 @@ class Engine {
   void CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame);
   Peer* PeerOfAttempt(Tunnel& tunnel, uint32_t index);
   void SendInitiation(Peer& peer);
+  static session::Path PathOfNextTry(const Peer& peer);
   void DropInitiator(Peer& peer);
   void AbandonAttempt(Peer& peer);
   protocol::Parameters OwnParameters(const Tunnel& tunnel) const;
@@ -113,6 +126,7 @@ class Engine {
   void Retire(session::Session* session);
   void RetireAll(Peer& peer);
   void SavePeer(const Peer& peer);
+  void SetPeerMtu(Peer& peer, uint32_t mtu);
   uint32_t TakeIndex();
   void GiveIndex(uint32_t index, Instant now);
   void TakeOver(Tunnel& tunnel);

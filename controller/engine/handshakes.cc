@@ -1,6 +1,7 @@
 // Both sides of a handshake, from frame to installed session. Every refusal is counted; nothing an
 // initiation says takes effect before the first authenticated data frame under its keys.
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -121,13 +122,16 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
   if (!payload.ok()) return drops.Add(payload.reason());
   if (payload->timestamp <= peer->received) {
     const bool behind = payload->timestamp.Plus(protocol::kClockBehind) < peer->received;
+    peer->clock_behind |= behind;
     return drops.Add(behind ? cipe_drop_hs_clock_behind : cipe_drop_hs_replayed);
   }
-  Respond(tunnel, *peer, path, *responder);
-  // Also when there was no room for a session: the same initiation is never worked on twice.
+  peer->clock_behind = false;
+  // Also when there will be no room for a session: the same initiation is never worked on twice.
+  // The broker has it before the response goes out, so that it is kept when this process dies now.
   peer->received = payload->timestamp;
   peer->last_accepted = now;
   world_.SaveFloor(tunnel.id(), peer->id(), FloorOf(*peer), false);
+  Respond(tunnel, *peer, path, *responder);
 }
 
 void Engine::Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,
@@ -152,6 +156,14 @@ void Engine::Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,
   }
   InstallResponded(peer, *session);
   world_.Send(tunnel.id(), path, frame);
+}
+
+ipc::Floor Engine::ForgetClock(Peer& peer) {
+  peer.received = {};
+  peer.clock_behind = false;
+  Log(Severity::kNotice, peer.tunnel->config.name, ": the clock of peer ", peer.config.name,
+      " is forgotten");
+  return FloorOf(peer);
 }
 
 // ---- initiator ----
@@ -187,11 +199,19 @@ void Engine::StartHandshake(Peer& peer) {
   attempt.refused_other_suite = drops.Get(cipe_drop_hs_other_suite);
   attempt.refused_mac1 = drops.Get(cipe_drop_hs_bad_mac1);
   attempt.refused_unknown = drops.Get(cipe_drop_hs_unknown_peer);
-  attempt.refused_clock = peer.path.drops.Get(cipe_drop_hs_clock_behind);
   attempt.wrong_psk = peer.path.drops.Get(cipe_drop_hs_wrong_psk);
   peer.attempt = attempt;
   peer.trouble.clear();
   SendInitiation(peer);
+}
+
+// A learned endpoint that is silent may be stale, and so may a configured one: they take turns, the
+// learned one first. Every other try also leaves our own address to the kernel, in case it is gone.
+// Data goes where it went until somebody answers.
+session::Path Engine::PathOfNextTry(const Peer& peer) {
+  const session::Path learned = peer.path.path.Get();
+  if (peer.attempt->initiations % 2 == 0 && learned.remote.is_set()) return learned;
+  return {peer.configured.is_set() ? peer.configured : learned.remote, {}};
 }
 
 void Engine::SendInitiation(Peer& peer) {
@@ -232,9 +252,10 @@ void Engine::SendInitiation(Peer& peer) {
   peer.last_sent = stamp;
   peer.initiator = *std::move(initiator);
   initiating_[options.sender_index] = &peer;
+  const session::Path path = PathOfNextTry(peer);
   ++attempt.initiations;
   attempt.retry_at = now + protocol::kHandshakeRetry + Jitter(rng_);
-  world_.Send(peer.tunnel->id(), peer.path.path.Get(), peer.initiator->frame());
+  world_.Send(peer.tunnel->id(), path, peer.initiator->frame());
 }
 
 void Engine::FloorSaved(uint32_t tunnel, uint32_t id) {
@@ -285,8 +306,9 @@ void Engine::CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame) {
   const Instant now = clock_.Now();
   const auto taken = peer->initiator->ConsumeCookieReply(frame, now, peer->cookie);
   if (!taken.ok()) return peer->path.drops.Add(taken.reason());
-  // The responder is busy but there: ask again soon, with the cookie.
-  if (peer->attempt.has_value()) {
+  // The responder is busy but there: ask again soon, with the cookie. Once per attempt, so that who
+  // forges cookie replies gains one frame.
+  if (peer->attempt.has_value() && !std::exchange(peer->attempt->cookie_hurried, true)) {
     peer->attempt->retry_at = std::min(peer->attempt->retry_at, now + Jitter(rng_));
   }
 }

@@ -27,8 +27,10 @@ struct Attempt {
   int initiations = 0;
   bool reported = false;           // "no answer" was logged
   bool waiting_for_floor = false;
+  bool cookie_hurried = false;  // a cookie reply has brought a retry forward
+  bool resolved_again = false;  // the name of its endpoint was asked for anew
   // What we knew before it, to tell what came of it.
-  uint64_t refused_other_suite = 0, refused_mac1 = 0, refused_unknown = 0, refused_clock = 0;
+  uint64_t refused_other_suite = 0, refused_mac1 = 0, refused_unknown = 0;
   uint64_t wrong_psk = 0;
 };
 
@@ -51,6 +53,7 @@ struct Peer {
   protocol::Tai64n last_sent;           // time stamp of our last initiation
   protocol::Tai64n sent_reserved;       // all up to here may be used; on disk
   protocol::Tai64n received;            // greatest accepted
+  bool clock_behind = false;            // its last initiation was older than `received`
   Instant last_accepted{};              // when an initiation of this peer was last worked on
 
   Endpoint configured;                  // resolved; unset = none

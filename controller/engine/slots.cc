@@ -141,6 +141,22 @@ void Engine::MakeCurrent(Peer& peer, Session* session) {
   peer.path.current.store(winner, std::memory_order_release);
   SetSlot(loser, Slot::kPrevious);
   peer.timers.Reset();
+  SetPeerMtu(peer, winner->setup().peer_mtu);
+}
+
+// One netdev serves all peers, so its MTU is the smallest of theirs; what is announced to a peer
+// stays our own, or two ends could never go back up.
+void Engine::SetPeerMtu(Peer& peer, uint32_t mtu) {
+  const uint32_t old = peer.path.mtu.exchange(mtu);
+  Tunnel& tunnel = *peer.tunnel;
+  uint32_t smallest = std::min(tunnel.smallest_mtu, mtu);
+  if (old == tunnel.smallest_mtu && mtu > old) {
+    smallest = session::PeerPath::kAnyMtu;
+    for (const auto& p : tunnel.peers) smallest = std::min(smallest, p->path.mtu.load());
+  }
+  if (smallest == tunnel.smallest_mtu) return;
+  tunnel.smallest_mtu = smallest;
+  world_.SmallestMtu(tunnel.id(), smallest);
 }
 
 void Engine::InstallInitiated(Peer& peer, Session& session, const session::Path& path) {
@@ -181,6 +197,8 @@ void Engine::SavePeer(const Peer& peer) {
   cipe_peer value{};
   const session::Path path = peer.path.path.Get();
   value.tunnel = peer.tunnel->id();
+  const uint32_t mtu = peer.path.mtu.load();
+  value.mtu = mtu == session::PeerPath::kAnyMtu ? 0 : mtu;
   std::memcpy(value.endpoint_address, path.remote.address.octets.data(), 16);
   value.endpoint_port = __builtin_bswap16(path.remote.port);
   value.endpoint_family = static_cast<uint8_t>(path.remote.address.family);
@@ -244,7 +262,9 @@ void Engine::TakeOver(Tunnel& tunnel) {
   }
   for (const auto& peer : tunnel.peers) {
     cipe_peer known{};
-    if (!store_.LoadPeer(peer->id(), &known) || known.endpoint_family == 0) continue;
+    if (!store_.LoadPeer(peer->id(), &known)) continue;
+    if (known.mtu != 0) SetPeerMtu(*peer, known.mtu);
+    if (known.endpoint_family == 0) continue;
     Endpoint endpoint;
     endpoint.address = known.endpoint_family == 4 ? IpAddress::V4(known.endpoint_address)
                                                   : IpAddress::V6(known.endpoint_address);

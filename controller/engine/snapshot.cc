@@ -60,6 +60,9 @@ control::PeerSnapshot SnapshotOf(const Peer& peer, const std::string& why) {
   }
   p.traffic = TrafficOf(peer.path.traffic);
   p.rung = RungOf(*peer.tunnel);
+  if (const uint32_t mtu = peer.path.mtu.load(); mtu != session::PeerPath::kAnyMtu) {
+    p.path_mtu = std::min(mtu, peer.tunnel->mtu);
+  }
   if (peer.config.persistent_keepalive_s > 0) {
     p.persistent_keepalive = peer.config.persistent_keepalive_s;
   }
@@ -99,7 +102,7 @@ control::TunnelStatus SnapshotOf(const Tunnel& tunnel) {
   t.suite = std::string(SuiteName(tunnel.config.suite));
   t.listen_port = tunnel.listen_port;
   for (const IpPrefix& address : tunnel.config.addresses) t.addresses.push_back(address.ToString());
-  t.mtu = tunnel.mtu;
+  t.mtu = tunnel.link_mtu();
   t.rung = RungOf(tunnel);
   if (!tunnel.rung_reason.empty()) t.rung_reason = tunnel.rung_reason;
   if (tunnel.identity.has_value()) t.public_key = Base64(tunnel.identity->public_key());
@@ -128,6 +131,13 @@ void AddDrops(control::Snapshot& out, const std::string& scope, const session::D
 
 std::string Engine::WhyNoSession(const Peer& peer) const {
   if (peer.current != nullptr) return "";
+  if (peer.clock_behind) {
+    return absl::StrCat(
+        "clock: its initiations are older than the last one accepted, so its clock ",
+        "is behind now or was ahead then; if it is right now, `cipectl "
+        "forget-clock ",
+        peer.tunnel->config.name, " ", peer.config.name, "` lets it in");
+  }
   if (!peer.path.path.Get().remote.is_set()) {
     return peer.config.endpoint.has_value()
                ? absl::StrCat("the name of its endpoint, ", peer.config.endpoint->ToString(),
@@ -141,9 +151,6 @@ std::string Engine::WhyNoSession(const Peer& peer) const {
   if (peer.path.drops.Get(cipe_drop_hs_wrong_psk) > attempt.wrong_psk) {
     return "wrong preshared key: its answer does not decrypt";
   }
-  if (peer.path.drops.Get(cipe_drop_hs_clock_behind) > attempt.refused_clock) {
-    return "clock: its initiations are older than the last one accepted; its clock went back";
-  }
   if (refused.Get(cipe_drop_hs_other_suite) > attempt.refused_other_suite) {
     return absl::StrCat("suite: somebody who knows our key asks with another suite than ",
                         SuiteName(peer.tunnel->config.suite));
@@ -155,7 +162,10 @@ std::string Engine::WhyNoSession(const Peer& peer) const {
     return "wrong key: initiations come that were made for another public or shared key than ours";
   }
   if (!peer.trouble.empty()) return peer.trouble;
-  return absl::StrCat("no answer from ", peer.path.path.Get().remote.ToString(), " to ",
+  const Endpoint remote = peer.path.path.Get().remote;
+  const bool two = peer.configured.is_set() && !(peer.configured == remote);
+  return absl::StrCat("no answer from ", remote.ToString(),
+                      two ? absl::StrCat(" or ", peer.configured.ToString()) : "", " to ",
                       attempt.initiations,
                       attempt.initiations == 1 ? " initiation" : " initiations",
                       ": it is down, the path is blocked, or its keys, suite or clock differ");

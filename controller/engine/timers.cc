@@ -1,5 +1,6 @@
 // What happens without a packet: retries, keepalives, the end of keys; and in-tunnel control.
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -55,6 +56,10 @@ void Engine::ControlTlv(const dataplane::Event& event) {
     if (protocol::BuildControl(reply, absl::MakeSpan(plaintext).subspan(0, size)) == size) {
       SendUnder(*peer->current, absl::MakeConstSpan(plaintext).subspan(0, size));
     }
+  } else if (const auto* changed = std::get_if<protocol::ChangedParameters>(&*message);
+             changed != nullptr) {
+    SetPeerMtu(*peer, changed->mtu);
+    SavePeer(*peer);
   } else if (std::holds_alternative<protocol::Close>(*message)) {
     Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
         " closed the session");
@@ -89,9 +94,9 @@ Instant Engine::TickAttempt(Peer& peer, Instant now) {
     Log(Severity::kWarning, peer.tunnel->config.name, ": no session with ", peer.config.name,
         " yet: ", WhyNoSession(peer));
   }
-  // A learned endpoint that is silent may be stale: every other try goes to the configured one.
-  if (attempt.initiations % 2 == 1 && peer.configured.is_set() && peer.current == nullptr) {
-    peer.path.path.Set({peer.configured, {}});
+  if (attempt.initiations >= 2 && peer.config.endpoint.has_value() &&
+      !std::exchange(attempt.resolved_again, true)) {
+    world_.ResolveAgain(peer.tunnel->id(), peer.id());
   }
   SendInitiation(peer);
   return peer.attempt.has_value() ? peer.attempt->retry_at : now + kLookInterval;

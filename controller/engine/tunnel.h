@@ -1,6 +1,7 @@
 // A tunnel as the control thread sees it.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -15,7 +16,9 @@ namespace cipe::engine {
 
 struct Tunnel {
   config::Tunnel config;
-  uint32_t mtu = 0;
+  uint32_t mtu = 0;        // what this end takes, octets; announced to peers
+  uint32_t least_mtu = 0;  // the netdev's is never lowered below
+  uint32_t smallest_mtu = session::PeerPath::kAnyMtu;  // announced by a peer
   uint16_t listen_port = 0;
   int rung = 3;
   bool afxdp_tx = false;
@@ -32,6 +35,11 @@ struct Tunnel {
   absl::flat_hash_map<handshake::KeyId, Peer*> by_key_id;
 
   uint32_t id() const { return path.tunnel; }
+  // Of the netdev, as the broker sets it.
+  uint32_t link_mtu() const {
+    if (config.mtu > 0) return mtu;
+    return std::min(mtu, std::max(smallest_mtu, least_mtu));
+  }
 };
 
 }  // namespace cipe::engine

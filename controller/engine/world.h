@@ -25,6 +25,8 @@ class World {
                          bool must_be_durable) = 0;
   // The peer's configured endpoint did not answer; its name may have another address by now.
   virtual void ResolveAgain(uint32_t tunnel, uint32_t peer) = 0;
+  // The smallest MTU announced by a peer of the tunnel changed, octets.
+  virtual void SmallestMtu(uint32_t tunnel, uint32_t mtu) = 0;
   // Something a waiting client or a log reader wants to know at once.
   virtual void PeerConnected(uint32_t tunnel, uint32_t peer) = 0;
 };

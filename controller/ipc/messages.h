@@ -116,6 +116,14 @@ struct Reply {
   TunnelId tunnel = 0;
 };
 
+// Protocol 3 with `socks`: where the SOCKS5 server takes the datagrams of this tunnel (RFC 1928
+// section 7). Unset while there is none: nothing can be sent or received then.
+struct ClassicRelay {
+  TunnelId tunnel = 0;
+  Endpoint relay;
+  std::string state;            // for status: "connected to 192.0.2.1:1080", "refused, again in 8 s"
+};
+
 // ---- engine -> broker ----
 
 struct Ready {};                // maps adopted, control socket served
@@ -135,7 +143,8 @@ struct TunnelRemoved {
   TunnelId tunnel = 0;
 };
 
-// The broker stores it in the state directory; `sent_reserved` is synced to disk before Reply.
+// The broker keeps it at once and writes it to the state directory: on disk before Reply when one
+// is wanted, within a second else.
 struct FloorUpdate {
   uint64_t request = 0;         // 0: no reply wanted
   TunnelId tunnel = 0;
@@ -154,8 +163,31 @@ struct ResolveWanted {
   PeerId peer = 0;
 };
 
+// The smallest MTU that a peer of the tunnel announced, octets, whenever that changes.
+struct SmallestMtu {
+  TunnelId tunnel = 0;
+  uint32_t mtu = 0;
+};
+
+// Protocol 3: the other end was heard under a dynamic key (or, with nokey, at all) for the first
+// time, or what is known of it changed. For ip-up, and for the address on the netdev when `ptpaddr`
+// had to be learned.
+struct ClassicPeer {
+  TunnelId tunnel = 0;
+  Endpoint peer;                // carrier address; behind SOCKS the one in the SOCKS header
+  IpAddress ptpaddr;            // IPv4; unset = not known yet
+};
+
+// Protocol 3: the documented end of a tunnel (errors beyond maxerr, CT_KILL where allowed). The
+// broker logs `reason` and takes the tunnel down as `down` does.
+struct ClassicOver {
+  TunnelId tunnel = 0;
+  std::string reason;
+};
+
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted>;
+                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu,
+                             ClassicRelay, ClassicPeer, ClassicOver>;
 
 }  // namespace cipe::ipc

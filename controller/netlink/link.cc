@@ -52,7 +52,7 @@ std::optional<Link> ParseLink(const nlmsghdr& message) {
   const auto info = SplitMessage<ifinfomsg>(message, &rest);
   // A bridge speaks of its ports with family AF_BRIDGE: those are no news of the device itself.
   if (!info || info->ifi_index <= 0 || info->ifi_family != AF_UNSPEC) return std::nullopt;
-  const Attributes a(rest, IFLA_GSO_MAX_SIZE);
+  const Attributes a(rest, IFLA_XDP);
   Link link;
   link.index = info->ifi_index;
   link.name = a.String(IFLA_IFNAME);

@@ -18,8 +18,8 @@ bool Segmenter::StartSingle(const VnetHeader& header) {
   if ((header.flags & kVnetNeedsCsum) != 0) {
     const size_t start = header.csum_start;
     const size_t field = start + header.csum_offset;
-    const size_t ip_header = view_.is_v4() ? view_.l4_offset : kIpv6HeaderSize;
-    if (start < ip_header || field + 2 > view_.total) return false;
+    // It may be an inner header's (an encapsulation), but never lies in the extension headers.
+    if (start < view_.l4_offset || field + 2 > view_.total) return false;
     // The field already holds the sum of the pseudo header.
     const Sum sum = SumOctets(packet_ + start, view_.total - start);
     StoreLe16(packet_ + field, NonZeroChecksumOf(sum));

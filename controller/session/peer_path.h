@@ -78,6 +78,9 @@ struct PeerPath {
 
   std::atomic<Session*> current{nullptr};   // to send on; null while there is none
   PathCell path;
+  // Greatest inner packet the peer takes, octets; kAnyMtu until it has said so.
+  static constexpr uint32_t kAnyMtu = UINT32_MAX;
+  std::atomic<uint32_t> mtu{kAnyMtu};
 
   // CLOCK_BOOTTIME nanoseconds, 0 = never; written by workers.
   std::atomic<int64_t> last_data_sent{0};       // frames with an inner packet

@@ -54,7 +54,7 @@ const Layouts& CppView() {
         {FIELD(cipe_carrier, mac), FIELD(cipe_carrier, reserved), FIELD(cipe_carrier, queues)}}},
       {"cipe_peer",
        {sizeof(cipe_peer),
-        {FIELD(cipe_peer, tunnel), FIELD(cipe_peer, flags), FIELD(cipe_peer, endpoint_address),
+        {FIELD(cipe_peer, tunnel), FIELD(cipe_peer, mtu), FIELD(cipe_peer, endpoint_address),
          FIELD(cipe_peer, endpoint_port), FIELD(cipe_peer, endpoint_family),
          FIELD(cipe_peer, reserved), FIELD(cipe_peer, endpoint_scope), FIELD(cipe_peer, identity),
          FIELD(cipe_peer, last_handshake_unix_ns)}}},

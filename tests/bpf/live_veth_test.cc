@@ -10,7 +10,6 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -40,18 +39,7 @@ constexpr xsk::RingSizes kRings{.fill = 128, .completion = 128, .rx = 128, .tx =
 std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
 // One namespace for the process: it goes with it, links and all.
-class OwnNamespace : public testing::Environment {
- public:
-  void SetUp() override {
-    if (unshare(CLONE_NEWNET) != 0) {
-      printf("skipped, because no network namespace can be made: %s\n", strerror(errno));
-      fflush(stdout);
-      _exit(77);
-    }
-    ASSERT_EQ(system("ip link set lo up"), 0);
-  }
-};
-testing::Environment* const kOwnNamespace = testing::AddGlobalTestEnvironment(new OwnNamespace);
+const bool kOwnNamespace = test::Require(test::OwnNetworkNamespace);
 
 bool Readable(int fd, int timeout_ms) {
   pollfd waiting{fd, POLLIN, 0};

@@ -68,12 +68,15 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   Disk disk;
   MemoryStore store;
   bool disk_works = true;
+  int resolve_again = 0;      // how often the broker was asked
+  uint32_t smallest_mtu = 0;  // as the broker was told last
 
   // World
   void Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor, bool durable) override;
-  void ResolveAgain(uint32_t, uint32_t) override {}
+  void ResolveAgain(uint32_t, uint32_t) override { ++resolve_again; }
+  void SmallestMtu(uint32_t, uint32_t mtu) override { smallest_mtu = mtu; }
   void PeerConnected(uint32_t, uint32_t) override {}
   // RunSink
   dataplane::SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,

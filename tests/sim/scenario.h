@@ -17,7 +17,8 @@ struct PairOptions {
   int rekey_s = 120;
   int load_limit = 200;
   uint64_t seed = 1;
-  std::optional<std::array<uint8_t, 32>> psk_a, psk_b;
+  uint32_t mtu_a = 1420, mtu_b = 1420;
+  std::optional<std::array<uint8_t, 32>> psk_a{}, psk_b{};
 };
 
 // Hosts a (10.9.0.1) and b (10.9.0.2), each with the other as its only peer.
@@ -40,6 +41,7 @@ class Pair {
                                            : (is_a ? "192.0.2.2:6789" : "192.0.2.1:6789"));
     o.seed = options_.seed * 2 + (is_a ? 0 : 1);
     o.load_limit = options_.load_limit;
+    o.mtu = is_a ? options_.mtu_a : options_.mtu_b;
     config::Tunnel& c = o.config;
     c.name = is_a ? "a" : "b";
     c.suite = options_.suite;

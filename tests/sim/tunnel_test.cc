@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "absl/strings/escaping.h"
+
 #include "protocol/constants.h"
 #include "tests/sim/scenario.h"
 
@@ -251,6 +253,51 @@ TEST(Tunnel, WipedSessionsAreMadeAnew) {
   net.BToA(1);
   net.Run(1s);
   EXPECT_EQ(net.a->delivered.size(), 1u);
+}
+
+TEST(Tunnel, TimeStampIsKeptBeforeTheResponseGoesOut) {
+  Pair net({.b_knows_a = false});
+  ipc::Floor last;
+  int responses = 0;
+  net.network.filter = [&](const Datagram& d) {
+    if (d.octets[0] != protocol::kTypeResponse) return true;
+    ++responses;
+    EXPECT_GT(net.b->disk.floors[0].received, last.received) << "response " << responses;
+    last = net.b->disk.floors[0];
+    return false;
+  };
+  net.Run(30s);
+  EXPECT_GE(responses, 5);
+}
+
+TEST(Tunnel, PeerWhoseClockWasAheadComesBackWhenItIsForgotten) {
+  Pair net({.b_knows_a = false});
+  net.clock.JumpWall(std::chrono::hours(87600));
+  net.Run(1s);
+  ASSERT_TRUE(net.b->connected());
+  net.clock.JumpWall(-std::chrono::hours(87600));
+  net.a->disk.floors[0].sent_reserved = {};  // it starts anew with the right time
+  net.a->RestartDaemon();
+  net.b->RestartDaemon();
+  net.Run(20s);
+  EXPECT_FALSE(net.b->connected());
+  EXPECT_GT(net.b->Drops(cipe_drop_hs_clock_behind), 0u);
+  EXPECT_THAT(net.b->engine().WhyNoSession(net.b->peer()),
+              testing::HasSubstr("cipectl forget-clock b a"));
+  engine::Tunnel& tunnel = net.b->tunnel();
+  EXPECT_EQ(engine::Engine::FindPeer(tunnel, "nobody"), nullptr);
+  const std::string key = absl::Base64Escape(
+      std::string(net.b->peer().config.public_key.begin(), net.b->peer().config.public_key.end()));
+  EXPECT_EQ(engine::Engine::FindPeer(tunnel, key), &net.b->peer());
+  ASSERT_EQ(engine::Engine::FindPeer(tunnel, "a"), &net.b->peer());
+  const ipc::Floor kept = net.b->engine().ForgetClock(net.b->peer());
+  EXPECT_EQ(kept.received, ipc::Floor().received);
+  EXPECT_EQ(kept.sent_reserved, net.b->disk.floors[0].sent_reserved) << "our own stays";
+  net.Run(6s);
+  EXPECT_TRUE(net.b->connected());
+  net.AToB(1);
+  net.Run(100ms);
+  EXPECT_EQ(net.b->delivered.size(), 1u);
 }
 
 TEST(Tunnel, ClockSetBackTenYearsStillConnects) {

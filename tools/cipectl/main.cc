@@ -27,6 +27,17 @@ void UpArguments(CLI::App* verb, Options* options) {
   verb->add_flag("--no-wait", options->no_wait, "do not wait for the first handshake");
 }
 
+void ForgetClockArguments(CLI::App* verb, Options* options) {
+  NameArgument(verb, options);
+  verb->add_option("PEER", options->second, "its name or public key")->required();
+  verb->footer(
+      "A peer is refused while its clock is behind the latest time it ever said, which keeps\n"
+      "recorded handshakes from being played back. When its clock was far ahead once and is right\n"
+      "now, this lets it in again. Handshakes recorded before can then be played back, too, until\n"
+      "the peer's next one; they carry no data, but one of the time when its clock was ahead\n"
+      "would lock the peer out again. Give it a new key if that happens.");
+}
+
 void ShowArguments(CLI::App* verb, Options* options) {
   verb->add_option("OBJECT", options->first, "tunnels, peers, sessions or drops (default: all)");
   verb->add_option("NAME", options->second, "only of this tunnel");
@@ -51,6 +62,8 @@ constexpr VerbRow kVerbs[] = {
     {"up", "set a tunnel up, starting ciped when it does not run", Up, UpArguments},
     {"down", "take a tunnel down", Down, NameArgument},
     {"show", "show tunnels, peers, sessions, drops (default verb)", Show, ShowArguments},
+    {"forget-clock", "let in a peer whose clock was ahead once and was set back", ForgetClock,
+     ForgetClockArguments},
     {"genkey", "print a new private key", GenKey, NoArguments},
     {"pubkey", "read a private key, print its public key", PubKey, NoArguments},
     {"genpsk", "print a new preshared or shared key", GenPsk, NoArguments},

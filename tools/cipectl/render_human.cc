@@ -59,7 +59,7 @@ constexpr Advice kAdvice[] = {
     {"hs_other_suite", "set the same Suite at both ends"},
     {"hs_other_pattern", "use a key pair at both ends, or a shared key at both ends"},
     {"hs_other_protocol", "set the same Protocol at both ends"},
-    {"hs_clock_behind", "the other end's clock went back: set it right"},
+    {"hs_clock_behind", "set the other end's clock right, then 'cipectl forget-clock'"},
     {"hs_reflected", "the endpoint leads back to this host: correct Endpoint"},
     {"rx_source_not_allowed", "add the sources the peer sends from to its AllowedIPs"},
     {"tx_too_big", "lower MTU, or let ICMP 'too big' through on the path"},

@@ -13,7 +13,7 @@ int Down(const Options& options) {
   if (!name.ok()) return Complain(name.status());
   const absl::StatusOr<control::Reply> reply =
       Ask(options.runtime_dir,
-          {.verb = control::Verb::kDown, .name = *name, .wait = true, .object = {}});
+          {.verb = control::Verb::kDown, .name = *name, .wait = true, .object = {}, .peer = {}});
   if (!reply.ok()) return Complain(reply.status());
   if (!reply->ok) return Complain(*reply, options.json);
   if (options.json) {

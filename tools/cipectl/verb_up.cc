@@ -59,9 +59,11 @@ int Report(const control::Reply& reply, const std::string& name, bool json) {
 int Up(const Options& options) {
   const absl::StatusOr<std::string> name = TunnelNameOf(options.first, options.config_dir);
   if (!name.ok()) return Complain(name.status());
-  const absl::StatusOr<control::Reply> reply = AskOrStart(
-      options,
-      {.verb = control::Verb::kUp, .name = *name, .wait = !options.no_wait, .object = {}});
+  const absl::StatusOr<control::Reply> reply = AskOrStart(options, {.verb = control::Verb::kUp,
+                                                                    .name = *name,
+                                                                    .wait = !options.no_wait,
+                                                                    .object = {},
+                                                                    .peer = {}});
   if (!reply.ok()) return Complain(reply.status());
   return Report(*reply, *name, options.json);
 }

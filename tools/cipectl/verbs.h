@@ -11,7 +11,7 @@ struct Options {
   std::string runtime_dir;
   std::string state_dir;
 
-  // up, down: NAME. show: [OBJECT] [NAME].
+  // up, down: NAME. show: [OBJECT] [NAME]. forget-clock: NAME PEER.
   std::string first;
   std::string second;
   bool no_wait = false;  // up
@@ -22,6 +22,7 @@ struct Options {
 int Up(const Options& options);
 int Down(const Options& options);
 int Show(const Options& options);
+int ForgetClock(const Options& options);
 int GenKey(const Options& options);
 int PubKey(const Options& options);
 int GenPsk(const Options& options);

@@ -56,12 +56,12 @@ function(cipe_library name)
   endforeach()
 endfunction()
 
-# cipe_test(replay_window_test SRCS a.cc DEPS session LABELS unit): a GoogleTest program; its cases
-# become CTest tests of that label. Exit code 77 of a case means "skipped, because ...".
+# cipe_test(replay_window_test SRCS a.cc DEPS session LABELS unit): a GoogleTest program, which
+# becomes a CTest test of that label. Exit code 77 means "every case was skipped, because ...".
 function(cipe_test name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;LIBS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
-  target_link_libraries(${name} PRIVATE cipe_options GTest::gmock GTest::gtest_main ${ARG_LIBS})
+  target_link_libraries(${name} PRIVATE cipe_options cipe_test_main ${ARG_LIBS})
   foreach(dep IN LISTS ARG_DEPS)
     target_link_libraries(${name} PRIVATE cipe_${dep})
   endforeach()
@@ -83,4 +83,5 @@ function(cipe_fuzz_target name)
   foreach(dep IN LISTS ARG_DEPS)
     target_link_libraries(${name} PRIVATE cipe_${dep})
   endforeach()
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
 endfunction()

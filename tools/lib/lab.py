@@ -67,6 +67,16 @@ def bpf_programs():
             if program.get("name", "").startswith("cipe_")}
 
 
+def held_programs(except_pids):
+    """Ids of the BPF programs that processes but these hold, by descriptor or through a link."""
+    held = set()
+    for info in pathlib.Path("/proc").glob("[0-9]*/fdinfo/*"):
+        with contextlib.suppress(OSError):
+            if int(info.parts[2]) not in except_pids:
+                held.update(map(int, re.findall(r"^prog_id:\s*(\d+)", info.read_text(), re.M)))
+    return held
+
+
 def command_environment():
     return {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin",
             "LC_ALL": "C"}
@@ -176,9 +186,9 @@ class Lab:
         self.echo = echo or (lambda line: print(line, flush=True))
         self.keep = keep
         self.namespaces, self.processes, self.sites = [], [], []
+        self.programs_before = bpf_programs()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cipe-lab-"))
         os.chmod(self.directory, 0o755)  # the engine's user must be able to reach its own files
-        self.programs_before = bpf_programs()
 
     def __enter__(self):
         return self
@@ -246,8 +256,8 @@ class Lab:
 
     def namespace(self, name):
         full = f"{self.tag}-{name}"
+        self.namespaces.append(full)  # first: an interruption must not leave it behind
         self.run("ip", "netns", "add", full)
-        self.namespaces.append(full)
         self.quiet("ip", "-n", full, "link", "set", "lo", "up")
         return full
 
@@ -308,9 +318,16 @@ class Lab:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def new_programs(self):
-        """cipe_* BPF programs that were not loaded when the lab was made."""
-        return {number: name for number, name in bpf_programs().items()
-                if number not in self.programs_before}
+        """cipe_* BPF programs that were not loaded when the lab was made and are not held by a
+        process outside: another lab's, another daemon's."""
+        new = {number: name for number, name in bpf_programs().items()
+               if number not in self.programs_before}
+        if new:
+            inside = {int(pid) for namespace in self.namespaces for pid in
+                      self.quiet("ip", "netns", "pids", namespace, check=False).split()}
+            elsewhere = held_programs(inside)
+            new = {number: name for number, name in new.items() if number not in elsewhere}
+        return new
 
 
 # -- configuration and traffic --------------------------------------------------------------------

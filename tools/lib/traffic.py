@@ -7,7 +7,8 @@
   traffic.py udp-echo ADDRESS PORT SECONDS              answers every datagram
   traffic.py udp-drip ADDRESS PORT SECONDS              asks it every 10 ms: longest silence
 
-Each prints "ready" when it listens and one JSON object at its end.
+Each prints "ready" when it listens and one JSON object at its end; udp-drip says "flowing" between
+the two, after its hundredth answer.
 """
 
 import hashlib
@@ -131,6 +132,8 @@ def udp_drip(address, port, seconds):
             except ConnectionRefusedError:
                 continue
             answered += 1
+            if answered == 100:
+                print("flowing", flush=True)
             longest = max(longest, time.monotonic() - last)
             last = time.monotonic()
     longest = max(longest, time.monotonic() - last)

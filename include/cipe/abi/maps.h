@@ -70,7 +70,7 @@ CIPE_ABI_ASSERT(sizeof(struct cipe_carrier) == 12, "layout");
 /* cipe_peers: peer id -> what the controller knows; for people with bpftool and for who takes over. */
 struct cipe_peer {
   cipe_u32 tunnel;
-  cipe_u32 flags;
+  cipe_u32 mtu;                 /* greatest inner packet it takes, octets; 0: it has not said yet */
   cipe_u8 endpoint_address[16]; /* network order */
   cipe_u16 endpoint_port;       /* network order */
   cipe_u8 endpoint_family;      /* 4, 6, 0 for none */

@@ -5,6 +5,7 @@
 // Request:
 //   {"version": 1, "verb": "up",   "name": "site-a", "wait": true}
 //   {"version": 1, "verb": "down", "name": "site-a"}
+//   {"version": 1, "verb": "forget-clock", "name": "site-a", "peer": "site-b"}
 //   {"version": 1, "verb": "show", "object": "peers", "name": "site-a"}
 // `wait` (default true) delays the reply of `up` until the first handshake ended or was given up.
 // `object` and `name` narrow `show`; absent or null means all. A field the daemon does not know is
@@ -16,7 +17,8 @@
 //    "result": null}
 // `exit` is the exit code cipectl ends with. result of `up`:
 //   {"tunnel": "site-a", "state": "up" | "degraded", "reason": null | "text"}
-// result of `down`: {"tunnel": "site-a"}. result of `show`:
+// result of `down`: {"tunnel": "site-a"}; of `forget-clock`, which takes a peer's name or public
+// key: {"tunnel": "site-a", "peer": "site-b"}. result of `show`:
 //
 //   {"version": 1, "time": 1700000000,              unix seconds of the daemon
 //    "daemon":   {"version", "pid", "abi", "aead"},
@@ -33,12 +35,15 @@
 //                  "expires_s", "lanes", "tx_counter", "rx_greatest"}],
 //    "drops":    [{"scope", "reason", "count", "sentence"}]}
 //
-// state: "up", "degraded" (works, or tries to, but not as configured; `reason` says why), "down".
-// status: "connected", "handshaking", "no_answer", "idle", "no_endpoint". slot: "previous",
-// "current", "next". role: "initiator", "responder".
-// rung: 1, 2, 3 or null; rung_name: "afxdp-zerocopy" (1), "afxdp-copy" (2, AF_XDP both ways),
-// "afxdp-rx" (2, receives by AF_XDP, sends by the kernel), "socket" (3).
-// public_key: base64, or "shared" for a peer with a shared key; null for a tunnel without key pair.
+// mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet that goes to the peer,
+// the smaller of both ends; null before the first handshake.
+//
+// state: "up", "degraded" (works, or
+// tries to, but not as configured; `reason` says why), "down". status: "connected", "handshaking",
+// "no_answer", "idle", "no_endpoint". slot: "previous", "current", "next". role: "initiator",
+// "responder". rung: 1, 2, 3 or null; rung_name: "afxdp-zerocopy" (1), "afxdp-copy" (2, AF_XDP both
+// ways), "afxdp-rx" (2, receives by AF_XDP, sends by the kernel), "socket" (3). public_key: base64,
+// or "shared" for a peer with a shared key; null for a tunnel without key pair.
 //
 // Promises: names are snake_case, never renamed or given another meaning, only added. What is not
 // known is null, never left out. Objects of "show" that were not asked for are empty arrays. No
@@ -59,6 +64,7 @@ inline constexpr char kRuntimeDirEnvironment[] = "CIPE_RUNTIME_DIR";
 inline constexpr size_t kMaxRequestSize = 64 * 1024;       // octets, NUL included
 inline constexpr size_t kMaxReplySize = 64 * 1024 * 1024;  // octets, NUL included
 inline constexpr size_t kMaxTunnelName = 15;               // IFNAMSIZ - 1
+inline constexpr size_t kMaxPeerName = 64;                 // octets; public keys have 44
 
 // Exit codes of cipectl, and "exit" of a reply.
 inline constexpr int kExitDone = 0;
@@ -70,6 +76,7 @@ inline constexpr int kExitDegraded = 4;
 inline constexpr char kVerbUp[] = "up";
 inline constexpr char kVerbDown[] = "down";
 inline constexpr char kVerbShow[] = "show";
+inline constexpr char kVerbForgetClock[] = "forget-clock";
 
 inline constexpr char kObjectTunnels[] = "tunnels";
 inline constexpr char kObjectPeers[] = "peers";

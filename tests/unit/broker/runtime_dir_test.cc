@@ -1,10 +1,13 @@
 #include "broker/runtime_dir.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 
 #include "absl/strings/str_cat.h"
 
@@ -45,6 +48,35 @@ TEST(RuntimeDir, AnOverlongSocketPathIsExplained) {
     EXPECT_EQ(runtime->Listen().status().code(), absl::StatusCode::kInvalidArgument);
   }
   EXPECT_EQ(rmdir(path.c_str()), 0);
+  EXPECT_EQ(rmdir(name), 0);
+}
+
+// What a killed ciped leaves: a pid file nobody holds and a socket nobody serves.
+TEST(RuntimeDir, TakesOverFromAKilledDaemon) {
+  char name[] = "/tmp/cipe-run-XXXXXX";
+  ASSERT_NE(mkdtemp(name), nullptr);
+  const std::string path = name;
+  const pid_t pid = fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    auto runtime = RuntimeDir::Lock(path);
+    if (!runtime.ok() || !runtime->Listen().ok()) _exit(1);
+    kill(getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  ASSERT_EQ(access((path + "/ciped.sock").c_str(), F_OK), 0);
+  {
+    auto runtime = RuntimeDir::Lock(path);
+    ASSERT_TRUE(runtime.ok()) << runtime.status();
+    std::ifstream file(path + "/ciped.pid");
+    pid_t holder = 0;
+    file >> holder;
+    EXPECT_EQ(holder, getpid());
+    const auto listener = runtime->Listen();
+    ASSERT_TRUE(listener.ok()) << listener.status();
+  }
   EXPECT_EQ(rmdir(name), 0);
 }
 

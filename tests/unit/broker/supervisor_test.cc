@@ -1,6 +1,7 @@
 #include "broker/supervisor.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,7 +25,8 @@ absl::StatusOr<EngineProcess> SpawnEcho() {
       const auto message = channel.Receive();
       if (message.ok()) channel.Send(ipc::Ready{}).IgnoreError();
       if (message.status().code() == absl::StatusCode::kUnavailable) _exit(0);
-      usleep(1000);
+      pollfd next{channel.fd(), POLLIN, 0};
+      poll(&next, 1, -1);
     }
   }
   return EngineProcess{pid, UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))),
@@ -37,6 +39,35 @@ absl::StatusOr<EngineProcess> SpawnLiar() {
   const pid_t pid = fork();
   if (pid == 0) {
     [[maybe_unused]] const ssize_t n = write(pair.second.get(), "\xff", 1);
+    pause();
+    _exit(0);
+  }
+  return EngineProcess{pid, UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))),
+                       std::move(pair.first)};
+}
+
+// An engine that says `count` things and dies before anybody can have read them.
+absl::StatusOr<EngineProcess> SpawnDying(int count) {
+  auto pair = *ipc::Channel::Pair();
+  const pid_t pid = fork();
+  if (pid == 0) {
+    pair.first.reset();
+    ipc::Channel channel(std::move(pair.second));
+    for (int i = 0; i < count; ++i) channel.Send(ipc::Ready{}).IgnoreError();
+    kill(getpid(), SIGKILL);
+  }
+  UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  pollfd death{pidfd.get(), POLLIN, 0};
+  poll(&death, 1, 20000);
+  return EngineProcess{pid, std::move(pidfd), std::move(pair.first)};
+}
+
+// An engine that never reads.
+absl::StatusOr<EngineProcess> SpawnDeaf() {
+  auto pair = *ipc::Channel::Pair();
+  const pid_t pid = fork();
+  if (pid == 0) {
+    pair.first.reset();
     pause();
     _exit(0);
   }
@@ -101,6 +132,49 @@ TEST_F(SupervisorTest, TakesItsEngineAlong) {
     pid = supervisor.pid();
   }
   EXPECT_EQ(kill(pid, 0), -1);
+}
+
+// Floors above all: what was said before the death must not be lost.
+TEST_F(SupervisorTest, LastWordsCount) {
+  int spawned = 0;
+  Supervisor supervisor(
+      *loop_, [&] { return ++spawned == 1 ? SpawnDying(100) : SpawnEcho(); }, Hooks());
+  ASSERT_TRUE(supervisor.Start().ok());
+  Run([&] { return starts_.size() == 2; });
+  EXPECT_EQ(messages_, 100);
+  EXPECT_EQ(deaths_, 1);
+}
+
+TEST_F(SupervisorTest, ADeafEngineIsReplaced) {
+  Supervisor supervisor(*loop_, SpawnDeaf, Hooks());
+  ASSERT_TRUE(supervisor.Start().ok());
+  absl::Status status;
+  for (int i = 0; i < 100000 && status.ok(); ++i) status = supervisor.Send(ipc::TunnelRemove{1});
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  Run([&] { return starts_.size() == 2; });
+  EXPECT_EQ(deaths_, 1);
+}
+
+TEST_F(SupervisorTest, WithoutAnEngineNothingIsSent) {
+  int spawned = 0;
+  const auto spawn = [&]() -> absl::StatusOr<EngineProcess> {
+    if (++spawned == 2) return absl::ResourceExhaustedError("fork: no memory");
+    return SpawnEcho();
+  };
+  Supervisor supervisor(*loop_, spawn, Hooks());
+  EXPECT_TRUE(absl::IsUnavailable(supervisor.Send(ipc::Ready{})));
+  ASSERT_TRUE(supervisor.Start().ok());
+  supervisor.Kill("of a test");
+  Run([&] { return spawned == 2; });
+  EXPECT_FALSE(supervisor.running());
+  EXPECT_TRUE(absl::IsUnavailable(supervisor.Send(ipc::Ready{})));
+}
+
+TEST_F(SupervisorTest, AFirstEngineThatCannotBeStartedIsAnError) {
+  Supervisor supervisor(
+      *loop_, [] { return absl::ResourceExhaustedError("fork: no memory"); }, Hooks());
+  EXPECT_TRUE(absl::IsResourceExhausted(supervisor.Start()));
+  EXPECT_TRUE(starts_.empty());
 }
 
 TEST(RestartPause, GrowsToABound) {

@@ -58,5 +58,64 @@ TEST(CloneConfig, CopiesSecretsToo) {
   EXPECT_EQ(copy.peers[0].allowed_ips, t.peers[0].allowed_ips);
 }
 
+TEST(LinkMtu, IsTheSmallestOfThePeersWithinBounds) {
+  config::Tunnel config;
+  config.addresses = {*IpPrefix::Parse("10.9.0.1/32")};
+  EXPECT_EQ(LinkMtu(config, 1420, 1300), 1300u);
+  EXPECT_EQ(LinkMtu(config, 1420, 1500), 1420u);
+  EXPECT_EQ(LinkMtu(config, 1420, UINT32_MAX), 1420u) << "nobody has said anything";
+  EXPECT_EQ(LinkMtu(config, 1420, 68), 576u);
+  EXPECT_EQ(LinkMtu(config, 420, 68), 420u) << "a narrow carrier of our own";
+  config.peers.emplace_back().allowed_ips = {*IpPrefix::Parse("fd09::/64")};
+  EXPECT_EQ(LinkMtu(config, 1420, 68), 1280u);
+  config.mtu = 1400;
+  EXPECT_EQ(LinkMtu(config, 1400, 1300), 1400u) << "the administrator has decided";
+}
+
+TEST(SameConfig, EveryDifferenceCounts) {
+  config::Tunnel one;
+  one.name = "site-a";
+  one.private_key = Secret<32>();
+  one.addresses = {*IpPrefix::Parse("10.9.0.1/32")};
+  config::Peer& peer = one.peers.emplace_back();
+  peer.name = "site-b";
+  peer.preshared_key = Secret<32>();
+  peer.endpoint = config::EndpointSpec{"vpn.example.org", 6789};
+  config::Peer& shared = one.peers.emplace_back();
+  shared.auth = config::Auth::kSharedKey;
+  shared.shared_key = SecretBytes(16);
+  EXPECT_TRUE(one == CloneConfig(one));
+  using Change = void (*)(config::Tunnel&);
+  const Change changes[] = {
+      [](config::Tunnel& t) { t.addresses.push_back(*IpPrefix::Parse("fd09::1/128")); },
+      [](config::Tunnel& t) { t.listen_port = 1; },
+      [](config::Tunnel& t) { t.datapath = config::Datapath::kSocket; },
+      [](config::Tunnel& t) { t.suite = Suite::kChaChaPolyBlake2s; },
+      [](config::Tunnel& t) { t.carriers = {"eth0"}; },
+      [](config::Tunnel& t) { t.lanes = 2; },
+      [](config::Tunnel& t) { t.mtu = 1400; },
+      [](config::Tunnel& t) { t.table = config::TableChoice::kOff; },
+      [](config::Tunnel& t) { t.table_number = 7; },
+      [](config::Tunnel& t) { t.fwmark = 7; },
+      [](config::Tunnel& t) { t.rekey_s = 60; },
+      [](config::Tunnel& t) { t.private_key->UnsafeMutableBytes()[31] = 1; },
+      [](config::Tunnel& t) { t.private_key.reset(); },
+      [](config::Tunnel& t) { t.peers.pop_back(); },
+      [](config::Tunnel& t) { t.peers[0].name = "b"; },
+      [](config::Tunnel& t) { t.peers[0].public_key[0] = 1; },
+      [](config::Tunnel& t) { t.peers[0].preshared_key->UnsafeMutableBytes()[0] = 1; },
+      [](config::Tunnel& t) { t.peers[0].endpoint->port = 1; },
+      [](config::Tunnel& t) { t.peers[0].endpoint.reset(); },
+      [](config::Tunnel& t) { t.peers[0].allowed_ips = {*IpPrefix::Parse("10.0.0.0/8")}; },
+      [](config::Tunnel& t) { t.peers[0].persistent_keepalive_s = 25; },
+      [](config::Tunnel& t) { t.peers[1].shared_key->UnsafeMutableBytes()[0] = 1; },
+  };
+  for (size_t i = 0; i < std::size(changes); ++i) {
+    config::Tunnel other = CloneConfig(one);
+    changes[i](other);
+    EXPECT_FALSE(one == other) << "change " << i;
+  }
+}
+
 }  // namespace
 }  // namespace cipe::broker

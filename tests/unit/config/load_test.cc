@@ -94,7 +94,7 @@ TEST_F(LoadTest, KeyFileMayEndInNewlines) {
 }
 
 TEST_F(LoadTest, WrongOwnerIsRefused) {
-  if (geteuid() != 0) GTEST_SKIP() << "skipped, because giving files away needs root";
+  if (geteuid() != 0) GTEST_SKIP() << "giving files away needs root";
   const std::string path = Write("t.conf", inline_, 0600);
   ASSERT_EQ(chown(path.c_str(), 12345, 0), 0);
   EXPECT_TRUE(absl::IsPermissionDenied(Load()));

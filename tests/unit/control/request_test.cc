@@ -55,6 +55,32 @@ TEST(RequestTest, WhatIsSerializedParsesToTheSame) {
   }
 }
 
+TEST(RequestTest, ForgetClockNamesTunnelAndPeer) {
+  Request in{Verb::kForgetClock, "site-a", true, Object::kAll, "nokia+/9="};
+  Request out;
+  Error error;
+  ASSERT_TRUE(ParseRequest(SerializeRequest(in), &out, &error)) << error.message;
+  EXPECT_EQ(out.verb, Verb::kForgetClock);
+  EXPECT_EQ(out.name, "site-a");
+  EXPECT_EQ(out.peer, "nokia+/9=");
+  EXPECT_TRUE(ChangesThings(Verb::kForgetClock));
+  const std::string longest(kMaxPeerName, 'x');
+  in.peer = longest;
+  EXPECT_TRUE(ParseRequest(SerializeRequest(in), &out, &error)) << error.message;
+  for (const char* text : {R"({"version":1,"verb":"forget-clock","name":"a"})",
+                           R"({"version":1,"verb":"forget-clock","peer":"b"})",
+                           R"({"version":1,"verb":"forget-clock","name":"a","peer":""})",
+                           R"({"version":1,"verb":"forget-clock","name":"a","peer":null})",
+                           R"({"version":1,"verb":"forget-clock","name":"a","peer":["b"]})",
+                           R"({"version":1,"verb":"forget-clock","name":"a","peer":"b\u0007"})",
+                           R"({"version":1,"verb":"forget-clock","name":"a","peer":"b c"})",
+                           R"({"version":1,"verb":"down","name":"a","peer":"b"})"}) {
+    EXPECT_EQ(ErrorOf(text).code, kErrorBadRequest) << text;
+  }
+  in.peer = longest + "x";
+  EXPECT_EQ(ErrorOf(SerializeRequest(in)).code, kErrorBadRequest);
+}
+
 TEST(RequestTest, MalformedOnesAreRefused) {
   for (const char* text : {"",
                            " ",

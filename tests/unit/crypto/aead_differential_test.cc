@@ -37,7 +37,8 @@ class Frame {
 class Differential : public ::testing::TestWithParam<Suite> {
  protected:
   void SetUp() override {
-    if (!BackendAvailable(AeadBackend::kIpsecMb)) GTEST_SKIP() << "this CPU cannot run ipsec-mb";
+    if (!BackendAvailable(AeadBackend::kIpsecMb))
+      GTEST_SKIP() << "needs hardware: this CPU cannot run ipsec-mb";
   }
 
   AeadKey NewKey(AeadBackend backend, const Secret<32>& key) {

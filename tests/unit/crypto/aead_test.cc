@@ -125,7 +125,8 @@ TEST(Backend, HasANameAndAFallback) {
 class PacketAead : public ::testing::TestWithParam<std::tuple<Suite, AeadBackend>> {
  protected:
   void SetUp() override {
-    if (!BackendAvailable(backend())) GTEST_SKIP() << "this CPU cannot run ipsec-mb";
+    if (!BackendAvailable(backend()))
+      GTEST_SKIP() << "needs hardware: this CPU cannot run ipsec-mb";
   }
   Suite suite() const { return std::get<0>(GetParam()); }
   AeadBackend backend() const { return std::get<1>(GetParam()); }

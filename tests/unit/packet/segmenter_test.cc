@@ -154,5 +154,26 @@ TEST(Segmenter, RefusesMalformedInput) {
   EXPECT_TRUE(refused(VnetHeader(), Bytes(10, 0x45)));
 }
 
+// A checksum there would be written over what the packet was parsed by.
+TEST(Segmenter, RefusesAChecksumWithinExtensionHeaders) {
+  Spec spec;
+  spec.v6 = true;
+  spec.tcp = false;
+  Bytes p = Build(spec);
+  const Bytes options = {IPPROTO_UDP, 0, 1, 4, 0, 0, 0, 0};  // hop-by-hop, padding only
+  p.insert(p.begin() + 40, options.begin(), options.end());
+  p[6] = IPPROTO_HOPOPTS;
+  Put16(&p, 4, static_cast<unsigned>(p.size() - 40));
+  VnetHeader h;
+  h.flags = kVnetNeedsCsum;
+  h.csum_offset = kUdpChecksumOffset;
+  for (uint16_t start = 40; start <= 48; ++start) {
+    h.csum_start = start;
+    bool ok = false;
+    Cut(h, p, &ok);
+    EXPECT_EQ(ok, start == 48) << start;
+  }
+}
+
 }  // namespace
 }  // namespace cipe::packet

@@ -33,7 +33,7 @@ void InNamespace(F body) {
   ASSERT_EQ(waitpid(pid, &status, 0), pid);
   ASSERT_TRUE(WIFEXITED(status)) << status;
   if (WEXITSTATUS(status) == kSkip) {
-    GTEST_SKIP() << "skipped, because a network namespace or /dev/net/tun is not permitted here";
+    GTEST_SKIP() << "a network namespace or /dev/net/tun is not permitted here";
   }
   EXPECT_EQ(WEXITSTATUS(status), 0) << "check of that number failed";
 }

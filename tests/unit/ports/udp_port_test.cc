@@ -62,7 +62,7 @@ class UdpPortTest : public testing::TestWithParam<std::tuple<const char*, bool>>
 TEST_P(UdpPortTest, RunsArriveAsTheyWereSent) {
   const auto [address, gso] = GetParam();
   Pair pair(address, gso);
-  if (pair.sender == nullptr) GTEST_SKIP() << "skipped, because " << address << " is not there";
+  if (pair.sender == nullptr) GTEST_SKIP() << "needs kernel: " << address << " is not there";
   const Endpoint to{pair.ip, pair.b.port, 0};
   for (const auto& [total, size] : std::vector<std::pair<size_t, size_t>>{
            {1, 1}, {1000, 1000}, {10000, 1200}, {64 * 100, 100}, {1232 * 50 + 7, 1232}}) {
@@ -87,7 +87,7 @@ TEST_P(UdpPortTest, RunsArriveAsTheyWereSent) {
 TEST_P(UdpPortTest, ClosedPortsAreReportedAndDoNotBlockSending) {
   const auto [address, gso] = GetParam();
   Pair pair(address, gso);
-  if (pair.sender == nullptr) GTEST_SKIP() << "skipped, because " << address << " is not there";
+  if (pair.sender == nullptr) GTEST_SKIP() << "needs kernel: " << address << " is not there";
   const Endpoint gone{pair.ip, Open(address).port, 0};
   const Bytes data = Pattern(100);
   ASSERT_EQ(pair.sender->Send(gone, nullptr, 0, data.data(), 100, 100).status, SendStatus::kSent);

@@ -1,0 +1,145 @@
+// Which endpoint is tried when one is silent, and when its name is asked for again.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "protocol/constants.h"
+#include "tests/sim/scenario.h"
+
+namespace cipe::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+Endpoint Home() { return *Endpoint::Parse("192.0.2.2:6789"); }
+Endpoint Away() { return *Endpoint::Parse("192.0.2.77:7000"); }
+constexpr uint32_t kTunnel = 1, kPeer = 100;
+
+// Where host a sent initiations since the record had `from` datagrams.
+std::vector<Endpoint> Asked(const Pair& net, size_t from) {
+  std::vector<Endpoint> asked;
+  for (size_t i = from; i < net.network.record.size(); ++i) {
+    const Datagram& d = net.network.record[i];
+    if (d.octets[0] == protocol::kTypeInitiation && d.from.address.octets[3] == 1) {
+      asked.push_back(d.to);
+    }
+  }
+  return asked;
+}
+
+// A session; then b roams and a learns its new endpoint.
+void ConnectAndRoam(Pair& net) {
+  net.Run(1s);
+  ASSERT_TRUE(net.a->connected());
+  net.b->MoveTo(Away());
+  net.BToA(1);
+  net.Run(100ms);
+  ASSERT_EQ(net.a->peer().path.path.Get().remote, Away());
+}
+
+TEST(Paths, ConfiguredEndpointIsTriedWhenTheLearnedOneIsSilent) {
+  Pair net({.b_knows_a = false});
+  ConnectAndRoam(net);
+  // b comes home and remembers nothing.
+  net.b->MoveTo(Home());
+  net.b->RestartDaemon();
+  const size_t before = net.network.record.size();
+  net.AToB(7);
+  net.Run(15s + 5s + 2s);
+  EXPECT_THAT(Asked(net, before), testing::ElementsAre(Away(), Home()));
+  EXPECT_EQ(net.a->peer().path.path.Get().remote, Home());
+  net.AToB(8);
+  net.Run(100ms);
+  ASSERT_FALSE(net.b->delivered.empty());
+  EXPECT_EQ(TagOf(net.b->delivered.back()), 8u);
+}
+
+TEST(Paths, TurnsGoOnWhileNobodyAnswers) {
+  Pair net({.b_knows_a = false});
+  ConnectAndRoam(net);
+  net.network.filter = [](const Datagram& d) { return d.from.address.octets[3] == 1; };
+  const size_t before = net.network.record.size();
+  net.AToB(7);
+  net.Run(15s + 4 * 5400ms);
+  const auto asked = Asked(net, before);
+  ASSERT_GE(asked.size(), 4u);
+  for (size_t i = 0; i < asked.size(); ++i) EXPECT_EQ(asked[i], i % 2 == 0 ? Away() : Home());
+  EXPECT_EQ(net.a->peer().path.path.Get().remote, Away()) << "data must not follow a guess";
+  EXPECT_THAT(net.a->engine().WhyNoSession(net.a->peer()), testing::IsEmpty());
+}
+
+TEST(Paths, LearnedEndpointIsStillTriedAfterTheSessionDied) {
+  Pair net({.b_knows_a = false});
+  ConnectAndRoam(net);
+  net.Run(200s);
+  ASSERT_FALSE(net.a->connected());
+  net.AToB(7);  // b is still away
+  net.Run(1s);
+  EXPECT_TRUE(net.a->connected());
+  EXPECT_EQ(net.a->peer().path.path.Get().remote, Away());
+}
+
+TEST(Paths, NameIsAskedForAgainAfterTwoSilentTries) {
+  Pair net({.b_knows_a = false});
+  net.b->MoveTo(Away());
+  net.Run(6s);
+  EXPECT_EQ(net.a->resolve_again, 0);
+  net.Run(6s);
+  EXPECT_EQ(net.a->resolve_again, 1);
+  net.a->engine().EndpointResolved(kTunnel, kPeer, Away());
+  net.Run(6s);
+  EXPECT_TRUE(net.a->connected());
+  EXPECT_EQ(net.a->resolve_again, 1) << "once per attempt";
+}
+
+TEST(Paths, PeerThatWasGivenUpIsTriedAgainWhenItsNameMoved) {
+  Pair net({.b_knows_a = false});
+  net.b->MoveTo(Away());
+  net.Run(100s);
+  EXPECT_EQ(net.a->resolve_again, 2) << "after two tries, and when given up";
+  const size_t before = net.network.record.size();
+  net.a->engine().EndpointResolved(kTunnel, kPeer, Home());
+  net.Run(60s);
+  EXPECT_EQ(net.network.record.size(), before) << "the same address is no reason to try";
+  net.a->engine().EndpointResolved(kTunnel, kPeer, Away());
+  net.Run(1s);
+  EXPECT_TRUE(net.a->connected());
+}
+
+TEST(Paths, FirstCookieReplyHurriesOneRetryAndNoMore) {
+  Pair net({.b_knows_a = false, .load_limit = 0});
+  net.Run(15ms);
+  EXPECT_EQ(Asked(net, 0).size(), 1u);
+  // Its cookie is for another source now: the next initiation gets a cookie reply, too.
+  net.a->MoveTo(*Endpoint::Parse("192.0.2.1:7000"));
+  net.Run(4s);
+  EXPECT_EQ(net.b->Drops(cipe_drop_hs_bad_mac2), 2u);
+  EXPECT_EQ(Asked(net, 0).size(), 2u) << "cookie replies make it send";
+  net.Run(2s);
+  EXPECT_TRUE(net.a->connected());
+  Pair quick({.b_knows_a = false, .load_limit = 0});
+  quick.Run(400ms);
+  EXPECT_TRUE(quick.a->connected()) << "a busy responder costs no more than the jitter";
+}
+
+TEST(Paths, WhatTheNetworkSaysIsShownForThePeerItIsAbout) {
+  Pair net({.b_knows_a = false});
+  net.network.filter = [](const Datagram&) { return false; };
+  net.Run(1s);
+  engine::Engine& engine = net.a->engine();
+  EXPECT_THAT(engine.TunnelIds(), testing::ElementsAre(kTunnel));
+  std::vector<engine::Engine::NetworkError> errors = {{Away(), EHOSTUNREACH}};
+  engine.NetworkErrors(kTunnel, errors);
+  EXPECT_THAT(engine.WhyNoSession(net.a->peer()), testing::HasSubstr("no answer from"));
+  errors.push_back({Home(), EHOSTUNREACH});
+  errors.push_back({Home(), ECONNREFUSED});
+  engine.NetworkErrors(kTunnel + 1, errors);
+  EXPECT_THAT(engine.WhyNoSession(net.a->peer()), testing::HasSubstr("no answer from"));
+  engine.NetworkErrors(kTunnel, errors);
+  EXPECT_THAT(engine.WhyNoSession(net.a->peer()),
+              testing::HasSubstr("192.0.2.2:6789: nobody listens on that port"));
+}
+
+}  // namespace
+}  // namespace cipe::sim
