@@ -15,7 +15,7 @@ namespace cipe::dataplane {
 
 enum class EventType : uint8_t {
   kControlFrame,      // handshake or cookie frame: tunnel, path, data
-  kHandshakeWanted,   // peer: packets wait and there is no session
+  kHandshakeWanted,   // peer: packets wait; session: the one that may send no more, 0 = none
   kRekeyWanted,       // peer, session: packet limit near
   kConfirmed,         // peer, session, path: first authenticated frame under it
   kRoamed,            // peer, session, path: authenticated from somewhere else
@@ -31,6 +31,7 @@ struct Event {
   uint32_t session = 0;      // local index
   session::Path path;
   uint16_t size = 0;
+  uint16_t plaintext_size = 0;  // kControlTlv: octets that arrived; `data` holds the first of them
   std::array<uint8_t, kMaxEventData> data;
 };
 

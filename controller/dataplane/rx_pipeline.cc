@@ -165,6 +165,7 @@ void RxPipeline::Deliver(TunnelPath& tunnel, TunSink& sink, const Pending& pendi
   session::PeerPath& peer = pending.session->path();
   if (size == 0) return;   // keepalive
   if (inner[0] == 0) {
+    event_.plaintext_size = static_cast<uint16_t>(size);
     ReportEvent(EventType::kControlTlv, pending,
                 absl::MakeConstSpan(inner, std::min<size_t>(size, kMaxEventData)));
     return;

@@ -98,7 +98,7 @@ void TxPipeline::SealInto(Session& session, RunSink& sink, const uint8_t* data, 
     const std::optional<uint64_t> counter = lane.TakeCounter(size);
     if (!counter.has_value()) {
       session.path().drops.Add(cipe_drop_tx_key_exhausted);
-      WantHandshake(session.path());
+      WantHandshake(session.path(), session.setup().local_index);
       return;
     }
     StoreLe32(out, protocol::kTypeData);
@@ -149,19 +149,19 @@ void TxPipeline::Flush(Instant now) {
   run_session_ = nullptr;
 }
 
-void TxPipeline::WantHandshake(PeerPath& peer) {
+void TxPipeline::WantHandshake(PeerPath& peer, uint32_t exhausted) {
   if (peer.handshake_wanted.exchange(true)) return;
   event_.type = EventType::kHandshakeWanted;
   event_.tunnel = peer.tunnel;
   event_.peer = peer.peer;
-  event_.session = 0;
+  event_.session = exhausted;
   event_.size = 0;
   if (!events_.Push(event_)) peer.handshake_wanted = false;
 }
 
 void TxPipeline::Stage(TunnelPath& tunnel, PeerPath& peer, const uint8_t* data, uint32_t size,
                        Instant now) {
-  WantHandshake(peer);
+  WantHandshake(peer, 0);
   const auto waiting = std::count_if(staged_.begin(), staged_.end(),
                                      [&](const Staged& s) { return s.peer == &peer; });
   if (staged_.size() >= kMaxStagedPerWorker || staged_bytes_ + size > kMaxStagedBytes ||

@@ -60,7 +60,7 @@ class TxPipeline {
                 uint8_t ecn, TunnelPath& tunnel, Instant now);
   void Stage(TunnelPath& tunnel, session::PeerPath& peer, const uint8_t* data, uint32_t size,
              Instant now);
-  void WantHandshake(session::PeerPath& peer);
+  void WantHandshake(session::PeerPath& peer, uint32_t exhausted);
   void CountResult(SendResult result);
 
   EventQueue& events_;

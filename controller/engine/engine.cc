@@ -236,6 +236,12 @@ void Engine::HandleEvents() {
     Session* session = FindSession(*peer, event.session);
     switch (event.type) {
       case EventType::kHandshakeWanted:
+        // A packet may have come while the peer's session was being confirmed: there is one now.
+        if (peer->current != nullptr && session != peer->current) {
+          peer->path.handshake_wanted = false;
+          world_.SendStaged(peer->tunnel->id());
+          break;
+        }
         StartHandshake(*peer);
         peer->path.handshake_wanted = peer->attempt.has_value();
         break;

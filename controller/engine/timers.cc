@@ -45,7 +45,8 @@ void Engine::SendKeepalive(Peer& peer) {
 void Engine::ControlTlv(const dataplane::Event& event) {
   Peer* peer = FindPeer(event.tunnel, event.peer);
   if (peer == nullptr) return;
-  const auto message = protocol::ParseControl(absl::MakeConstSpan(event.data.data(), event.size));
+  const auto message = protocol::ParseControl(absl::MakeConstSpan(event.data.data(), event.size),
+                                              event.plaintext_size);
   if (!message.ok()) return peer->path.drops.Add(message.reason());
   if (const auto* echo = std::get_if<protocol::EchoRequest>(&*message); echo != nullptr) {
     if (peer->current == nullptr) return;

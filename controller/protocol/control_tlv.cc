@@ -31,14 +31,18 @@ Header HeaderOf(const ControlMessage& message) {
 }  // namespace
 
 DropOr<ControlMessage> ParseControl(absl::Span<const uint8_t> plaintext) {
+  return ParseControl(plaintext, plaintext.size());
+}
+
+DropOr<ControlMessage> ParseControl(absl::Span<const uint8_t> plaintext, size_t plaintext_size) {
   if (plaintext.size() < kTlvHeaderSize || plaintext[0] != 0) return cipe_drop_rx_bad_inner;
   const size_t size = LoadLe16(&plaintext[2]);
-  if (size > plaintext.size() - kTlvHeaderSize) return cipe_drop_rx_bad_inner;
+  if (size > plaintext_size - kTlvHeaderSize) return cipe_drop_rx_bad_inner;
   const absl::Span<const uint8_t> value = plaintext.subspan(kTlvHeaderSize, size);
   switch (static_cast<TlvType>(plaintext[1])) {
     case TlvType::kEchoRequest:
       if (size != kEchoRequestValue) return cipe_drop_rx_bad_inner;
-      return ControlMessage(EchoRequest{LoadLe64(value.data()), plaintext.size()});
+      return ControlMessage(EchoRequest{LoadLe64(value.data()), plaintext_size});
     case TlvType::kEchoReply:
       if (size != kEchoReplyValue) return cipe_drop_rx_bad_inner;
       return ControlMessage(EchoReply{LoadLe64(value.data()), LoadLe16(value.data() + 8)});

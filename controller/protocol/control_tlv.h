@@ -12,6 +12,7 @@
 namespace cipe::protocol {
 
 inline constexpr size_t kTlvHeaderSize = 4;
+inline constexpr size_t kLongestControl = kTlvHeaderSize + 10;  // of a known type, without padding
 
 enum class TlvType : uint8_t { kEchoRequest = 1, kEchoReply = 2, kParameters = 3, kClose = 4 };
 
@@ -35,6 +36,9 @@ using ControlMessage = std::variant<EchoRequest, EchoReply, ChangedParameters, C
 // `plaintext` starts with octet 0. Drop reason: rx_bad_inner (too short, value longer than the
 // plaintext, value of wrong length or content for a known type).
 DropOr<ControlMessage> ParseControl(absl::Span<const uint8_t> plaintext);
+// The same when `plaintext` is only the start of `plaintext_size` octets (the rest is padding, or
+// the value of an unknown type): at least kLongestControl octets, or all of them.
+DropOr<ControlMessage> ParseControl(absl::Span<const uint8_t> plaintext, size_t plaintext_size);
 
 // Writes the message and zero padding up to out.size(); returns octets written, which is
 // out.size(), or 0 when `out` is too small or longer than 65535. UnknownTlv cannot be written.

@@ -252,7 +252,12 @@ class Initiator:
         if frame[116:132] != blake2s_128(self.identity.own_mac1_key, frame[:116]):
             raise Drop("hs_bad_mac1")
         noise = copy.copy(self._noise)
-        payload = noise.read_message(frame[12:116])
+        try:
+            payload = noise.read_message(frame[12:116])
+        except Drop as drop:
+            if self.identity.pattern == IKPSK2 and str(drop) == "hs_decrypt_failed":
+                raise Drop("hs_wrong_psk") from drop
+            raise
         remote = Parameters.decode(payload[:48])
         if payload[48:52] != index_octets(self.index) or payload[52:56] != frame[4:8]:
             raise Drop("hs_bad_parameters")

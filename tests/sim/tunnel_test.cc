@@ -357,5 +357,29 @@ TEST(Tunnel, EcnGoesBothWaysThroughTheOuterHeader) {
   EXPECT_EQ(net.b->Drops(cipe_drop_rx_ecn_invalid), 1u);
 }
 
+TEST(Tunnel, PacketWhileASessionIsConfirmedStartsNoHandshake) {
+  PairOptions o;
+  o.b_knows_a = false;
+  Pair net(o);
+  Datagram first;
+  net.network.filter = [&](const Datagram& d) {
+    if (d.octets[0] != protocol::kTypeData) return true;
+    first = d;
+    return false;
+  };
+  net.Run(1s);
+  ASSERT_FALSE(first.octets.empty());
+  net.network.filter = nullptr;
+  // b's worker opens the frame, then has a packet to send, before b's control thread looks.
+  net.network.Inject(first);
+  net.network.Deliver();
+  net.BToA(1);
+  net.Run(1s);
+  EXPECT_EQ(net.a->delivered.size(), 1u);
+  for (const Datagram& d : net.network.record) {
+    EXPECT_FALSE(d.octets[0] == protocol::kTypeInitiation && d.from.ToString() == "192.0.2.2:6789");
+  }
+}
+
 }  // namespace
 }  // namespace cipe::sim

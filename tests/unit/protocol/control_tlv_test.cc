@@ -38,6 +38,21 @@ TEST(ControlTlv, RoundTripWithPadding) {
   EXPECT_TRUE(std::holds_alternative<Close>(*close));
 }
 
+TEST(ControlTlv, StartOfALongOne) {
+  const std::vector<uint8_t> whole = Build(EchoRequest{7, 0}, 1400);
+  auto request = ParseControl(absl::MakeConstSpan(whole).first(kLongestControl), whole.size());
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(std::get<EchoRequest>(*request).id, 7u);
+  EXPECT_EQ(std::get<EchoRequest>(*request).plaintext_size, 1400u);
+  std::vector<uint8_t> unknown(600);
+  unknown[1] = 200;
+  unknown[2] = 596 & 255;
+  unknown[3] = 596 >> 8;
+  EXPECT_TRUE(ParseControl(absl::MakeConstSpan(unknown).first(512), 600).ok());
+  EXPECT_EQ(ParseControl(absl::MakeConstSpan(unknown).first(512), 599).reason(),
+            cipe_drop_rx_bad_inner);
+}
+
 TEST(ControlTlv, UnknownIsNoError) {
   for (int type = 0; type < 256; ++type) {
     if (type >= 1 && type <= 4) continue;
