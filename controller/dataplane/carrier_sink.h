@@ -23,9 +23,9 @@ struct NextHop {
 class CarrierSink final : public RunSink {
  public:
   // Descriptors are borrowed; -1 where there is no socket of that family.
-  CarrierSink(int udp4, int udp6, bool afxdp);
+  CarrierSink(int udp4, int udp6, bool afxdp, const ports::UdpPort::Options& options = {});
 
-  SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data, size_t total,
+  SendResult SendRun(const session::Path& path, const packet::OuterFields& fields, const uint8_t* data, size_t total,
                      size_t each) override;
   size_t MaxRun(Family family, size_t each) const override;
 
@@ -40,13 +40,14 @@ class CarrierSink final : public RunSink {
     NextHop hop;
     packet::OuterHeader header;
   };
-  SendResult SendUdp(const session::Path& path, uint8_t ecn, const uint8_t* data, size_t total,
+  SendResult SendUdp(const session::Path& path, const packet::OuterFields& fields, const uint8_t* data, size_t total,
                      size_t each);
-  SendResult SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, size_t total, size_t each);
+  SendResult SendXsk(Prepared& to, const packet::OuterFields& fields, const uint8_t* data, size_t total, size_t each);
   Prepared* FindNextHop(const Endpoint& endpoint);
 
   std::unique_ptr<ports::UdpPort> udp4_, udp6_;
   const bool afxdp_;
+  uint16_t next_id_ = 0;   // of packets that may be fragmented
   std::function<void(const Endpoint&)> wanted_;
   absl::flat_hash_map<Endpoint, Prepared> hops_;
   absl::flat_hash_map<Endpoint, bool> asked_;

@@ -49,7 +49,8 @@ class DataPlane {
   void SetNextHop(uint32_t carrier, const Endpoint& endpoint, const packet::OuterPath& outer);
   void ForgetNextHop(const Endpoint& endpoint);
 
-  // Packets that waited for a session of this tunnel may go now.
+  // Packets that waited for a session of this tunnel may go now; netdevs whose reading rested are
+  // read again.
   void SendStaged(uint32_t tunnel);
   // Control frames and keepalives, from the control thread's own port.
   SendResult Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame);
@@ -73,9 +74,11 @@ class DataPlane {
     std::unique_ptr<CarrierSink> sink;
     std::vector<std::unique_ptr<ports::TunPort>> tun;
     std::unique_ptr<uint8_t[]> buffer;
+    std::vector<int> resting;   // netdev queues not read until SendStaged; worker's thread
   };
   struct Tunnel {
     TunnelPorts ports;
+    std::atomic<bool> fragmenting{false};              // ports::UdpPort::Options
     std::vector<std::unique_ptr<TunWriter>> writers;   // by RX worker
     std::unique_ptr<ports::UdpPort> receive4, receive6;
     std::vector<std::unique_ptr<Sender>> senders;
@@ -90,13 +93,16 @@ class DataPlane {
     std::vector<RxWorker*> workers;                    // by queue
   };
 
-  DataPlane(const Clock& clock) : clock_(clock) {}
+  DataPlane(const Clock& clock, EventQueue& events) : clock_(clock), events_(events) {}
+  static ports::UdpPort::Options PortOptions(Tunnel& tunnel);
+  void TakeSocketErrors(Tunnel& tunnel, ports::UdpPort& port);
   void WatchSocket(Tunnel& tunnel, ports::UdpPort* port);
   bool ReceiveSocket(Tunnel& tunnel, ports::UdpPort& port, uint32_t events, Instant now);
   void StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t> queues);
   bool ReadTun(Tunnel& tunnel, Sender& sender, ports::TunPort& tun, Instant now);
 
   const Clock& clock_;
+  EventQueue& events_;
   std::function<void(uint32_t, const Endpoint&)> next_hop_wanted_;
   std::vector<std::unique_ptr<RxWorker>> rx_;
   std::vector<std::unique_ptr<TxWorker>> tx_;

@@ -20,9 +20,16 @@ enum class EventType : uint8_t {
   kConfirmed,         // peer, session, path: first authenticated frame under it
   kRoamed,            // peer, session, path: authenticated from somewhere else
   kControlTlv,        // peer, session, path, data: decrypted in-tunnel control
+  // Protocol 3. `session` is the classic::Under of what came in.
+  kClassicBlock,      // peer, session, path, data: exchange or control block
+  kClassicReport,     // peer, data[0]: kReport*
+  kClassicHeard,      // peer, session, path: data from somewhere else than the known path
+  kClassicInner,      // peer, session, path, data: inner source address, 4 octets
+  kClassicError,      // tunnel, path.remote, session: errno that the network gave for it
 };
 
 inline constexpr size_t kMaxEventData = 512;
+inline constexpr uint8_t kReportSendLimit = 1, kReportReceiveLimit = 2, kReportNoKey = 4;
 
 struct Event {
   EventType type{};

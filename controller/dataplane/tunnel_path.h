@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dataplane/classic_path.h"
 #include "peers/allowed_ips.h"
 #include "session/peer_path.h"
 
@@ -28,6 +29,7 @@ struct TunnelPath {
   uint16_t listen_port = 0;
   bool uso = false;                         // the netdev takes UDP runs as one packet
   std::atomic<const PeerMap*> peer_map{nullptr};
+  ClassicPath* classic = nullptr;           // protocol 3; null for protocol 5
   session::DropCounters drops;              // what cannot be laid at a peer's door
 };
 

@@ -36,6 +36,8 @@ class Worker {
   // On the worker's thread only (from commands). `fd` is borrowed and unwatched before it is closed.
   void Watch(int fd, uint32_t events, Handler handler);
   void Unwatch(int fd);
+  // Changes what a watched descriptor is watched for; 0 rests it.
+  void SetEvents(int fd, uint32_t events);
   // Called at the end of every turn, after all handlers.
   void SetEndOfTurn(std::function<void(Instant)> hook) { end_of_turn_ = std::move(hook); }
 

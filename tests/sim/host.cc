@@ -92,7 +92,7 @@ void Host::MoveTo(const Endpoint& at) {
 void Host::Receive(const Datagram& d) {
   std::vector<uint8_t> buffer = d.octets;
   const session::Path path{d.from, d.to.address};
-  const dataplane::RxFrame frame{buffer.data(), static_cast<uint32_t>(buffer.size()), d.ecn, &path};
+  const dataplane::RxFrame frame{buffer.data(), static_cast<uint32_t>(buffer.size()), static_cast<uint8_t>(d.ecn & 3), &path};
   rx_->Process(tunnel().path, *this, absl::MakeConstSpan(&frame, 1), clock_.Now());
 }
 
@@ -126,7 +126,7 @@ uint64_t Host::AllDrops() {
 }
 
 void Host::Send(uint32_t, const session::Path& path, absl::Span<const uint8_t> frame) {
-  network_.Send({options_.at, path.remote, {frame.begin(), frame.end()}, 0});
+  network_.Send({options_.at, path.remote, {frame.begin(), frame.end()}, 0, {}});
 }
 
 void Host::SendStaged(uint32_t) { tx_->FlushStaged(tunnel().path, *this, clock_.Now()); }
@@ -136,11 +136,11 @@ void Host::SaveFloor(uint32_t, uint32_t peer, const ipc::Floor& floor, bool dura
   if (durable) floors_saved_.push_back(peer);
 }
 
-dataplane::SendResult Host::SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
+dataplane::SendResult Host::SendRun(const session::Path& path, const packet::OuterFields& fields, const uint8_t* data,
                                     size_t total, size_t each) {
   for (size_t at = 0; at < total; at += each) {
     const size_t size = std::min(each, total - at);
-    network_.Send({options_.at, path.remote, {data + at, data + at + size}, ecn});
+    network_.Send({options_.at, path.remote, {data + at, data + at + size}, fields.tos, fields});
   }
   return dataplane::SendResult::kSent;
 }

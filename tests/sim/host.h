@@ -79,7 +79,7 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   void SmallestMtu(uint32_t, uint32_t mtu) override { smallest_mtu = mtu; }
   void PeerConnected(uint32_t, uint32_t) override {}
   // RunSink
-  dataplane::SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
+  dataplane::SendResult SendRun(const session::Path& path, const packet::OuterFields& fields, const uint8_t* data,
                                 size_t total, size_t each) override;
   size_t MaxRun(Family, size_t) const override { return 64; }
   // TunSink

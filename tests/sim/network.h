@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/ip_address.h"
+#include "packet/outer_fields.h"
 
 namespace cipe::sim {
 
@@ -17,6 +18,7 @@ struct Datagram {
   Endpoint from, to;
   std::vector<uint8_t> octets;
   uint8_t ecn = 0;
+  packet::OuterFields fields{};   // of data
 };
 
 struct Weather {
