@@ -66,7 +66,8 @@ struct TunnelStatus {
   TunnelState state = TunnelState::kDown;
   std::optional<std::string> reason;  // why not kUp
   int protocol = 5;
-  std::string suite;
+  std::string suite;                    // of protocol 3: "blowfish", "idea", "idea-be", "none"
+  std::optional<std::string> insecure;  // what is wrong with it and what to do instead
   std::optional<uint16_t> listen_port;
   std::vector<std::string> addresses;  // prefixes
   std::optional<uint32_t> mtu;
@@ -99,7 +100,7 @@ struct SessionStatus {
   std::string tunnel;
   std::string peer;
   std::string slot;  // "previous", "current", "next"
-  std::string role;  // "initiator", "responder"
+  std::string role;  // "initiator", "responder"; of protocol 3 "sender", "receiver"
   uint32_t local_index = 0;
   uint32_t remote_index = 0;
   int64_t age_s = 0;

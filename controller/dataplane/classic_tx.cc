@@ -178,10 +178,10 @@ void ClassicTx::FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now) {
     staged_.pop_front();
     if (s.tunnel != &tunnel) {
       staged_.push_back(std::move(s));
-    } else if (classic.link->MaySend()) {
-      Append(tunnel, sink, s.packet.data(), static_cast<uint32_t>(s.packet.size()), now);
     } else if (now - s.since > kStagedLifetime) {
       classic.peer->drops.Add(cipe_drop_tx_staging_expired);
+    } else if (classic.link->MaySend()) {
+      Append(tunnel, sink, s.packet.data(), static_cast<uint32_t>(s.packet.size()), now);
     } else {
       staged_.push_back(std::move(s));
     }

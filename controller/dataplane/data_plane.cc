@@ -303,9 +303,11 @@ SendResult DataPlane::Send(uint32_t id, const session::Path& path,
       path.remote.address.is_v4() ? tunnel.control4.get() : tunnel.control6.get();
   if (port == nullptr) return SendResult::kError;
   const IpAddress* local = path.local.is_set() ? &path.local : nullptr;
-  ports::SendResult r = port->Send(path.remote, local, {}, frame.data(), frame.size(), frame.size());
+  packet::OuterFields fields;
+  if (const ClassicPath* classic = tunnel.ports.path->classic) fields.ttl = classic->ttl;
+  ports::SendResult r = port->Send(path.remote, local, fields, frame.data(), frame.size(), frame.size());
   if (r.status == ports::SendStatus::kUnreachable && local != nullptr) {
-    r = port->Send(path.remote, nullptr, {}, frame.data(), frame.size(), frame.size());
+    r = port->Send(path.remote, nullptr, fields, frame.data(), frame.size(), frame.size());
   }
   switch (r.status) {
     case ports::SendStatus::kSent:

@@ -209,6 +209,10 @@ void Daemon::On(ipc::EndpointResolved& resolved) {
   engine_->EndpointResolved(resolved.tunnel, resolved.peer, resolved.endpoint);
 }
 
+void Daemon::On(ipc::ClassicRelay& relay) {
+  engine_->ClassicRelay(relay.tunnel, relay.relay, relay.state);
+}
+
 void Daemon::On(ipc::NextHop& hop) {
   if (!hop.usable) return plane_->ForgetNextHop(hop.endpoint);
   packet::OuterPath outer;
@@ -261,6 +265,14 @@ void Daemon::ResolveAgain(uint32_t tunnel, uint32_t peer) {
 }
 
 void Daemon::SmallestMtu(uint32_t tunnel, uint32_t mtu) { Tell(ipc::SmallestMtu{tunnel, mtu}); }
+
+void Daemon::ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) {
+  Tell(ipc::ClassicPeer{tunnel, peer, ptpaddr});
+}
+
+void Daemon::ClassicOver(uint32_t tunnel, const std::string& reason) {
+  Tell(ipc::ClassicOver{tunnel, reason});
+}
 
 void Daemon::PeerConnected(uint32_t tunnel, uint32_t) { CheckWaiters(tunnel, false); }
 
@@ -331,7 +343,7 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
 
 // `up` waits for these: who has no endpoint here starts whenever he likes.
 bool Daemon::Missing(const Peer& peer) {
-  return peer.config.endpoint.has_value() && peer.current == nullptr;
+  return peer.config.endpoint.has_value() && !Engine::Connected(peer);
 }
 
 // Asked for each peer that connects; naming them is for the end.

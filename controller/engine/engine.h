@@ -21,6 +21,7 @@
 #include "control/snapshot.h"
 #include "crypto/aead.h"
 #include "dataplane/event.h"
+#include "engine/classic_peers.h"
 #include "engine/lane_slots.h"
 #include "engine/session_store.h"
 #include "engine/tunnel.h"
@@ -66,6 +67,10 @@ class Engine {
   Tunnel* FindTunnel(absl::string_view name);
 
   void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint);
+  // Protocol 3 behind a SOCKS5 server; `relay` unset: there is none now.
+  void ClassicRelay(uint32_t tunnel, const Endpoint& relay, const std::string& state);
+  // Whether data can flow, as far as this side knows.
+  static bool Connected(const Peer& peer);
   void FloorSaved(uint32_t tunnel, uint32_t peer);
   // The network said (unauthenticated) that frames to these destinations do not arrive. One look at
   // each peer, however many errors there are.
@@ -123,6 +128,7 @@ class Engine {
   void Confirm(Peer& peer, session::Session& session, const session::Path& path);
   void MakeCurrent(Peer& peer, session::Session* session);
   void SetSlot(session::Session* session, session::Slot slot);
+  void ClassicEvent(Peer& peer, const dataplane::Event& event);
   void Retire(session::Session* session);
   void RetireAll(Peer& peer);
   void SavePeer(const Peer& peer);
@@ -155,6 +161,7 @@ class Engine {
   dataplane::EventQueue events_;
   std::vector<dataplane::Event> taken_;
 
+  ClassicPeers classic_;
   absl::flat_hash_map<uint32_t, std::unique_ptr<Tunnel>> tunnels_;
   absl::flat_hash_map<uint32_t, Peer*> peers_;
   absl::flat_hash_map<uint32_t, Peer*> initiating_;        // by our index

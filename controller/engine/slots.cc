@@ -108,6 +108,10 @@ void Engine::RetireAll(Peer& peer) {
 
 void Engine::WipeSessions() {
   for (const auto& [id, tunnel] : tunnels_) {
+    if (ClassicPeers::Is(*tunnel)) {
+      classic_.Renew(*tunnel);
+      continue;
+    }
     for (const auto& peer : tunnel->peers) {
       const bool had = peer->current != nullptr;
       RetireAll(*peer);

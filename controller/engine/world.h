@@ -27,6 +27,11 @@ class World {
   virtual void ResolveAgain(uint32_t tunnel, uint32_t peer) = 0;
   // The smallest MTU announced by a peer of the tunnel changed, octets.
   virtual void SmallestMtu(uint32_t tunnel, uint32_t mtu) = 0;
+  // Protocol 3: who the peer is and which address its netdev has (unset = not known yet), once it
+  // was heard and whenever that changes.
+  virtual void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) = 0;
+  // Protocol 3: the documented end of the tunnel; it has to be taken down.
+  virtual void ClassicOver(uint32_t tunnel, const std::string& reason) = 0;
   // Something a waiting client or a log reader wants to know at once.
   virtual void PeerConnected(uint32_t tunnel, uint32_t peer) = 0;
 };

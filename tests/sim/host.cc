@@ -41,6 +41,10 @@ config::Tunnel Host::CopyConfig() const {
     q.persistent_keepalive_s = p.persistent_keepalive_s;
     to.peers.push_back(std::move(q));
   }
+  if (options_.classic) {
+    to.protocol = 3;
+    to.classic = options_.classic();
+  }
   return to;
 }
 

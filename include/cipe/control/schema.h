@@ -22,9 +22,8 @@
 //
 //   {"version": 1, "time": 1700000000,              unix seconds of the daemon
 //    "daemon":   {"version", "pid", "abi", "aead"},
-//    "tunnels":  [{"name", "id", "state", "reason", "protocol", "suite", "listen_port",
-//    "addresses",
-//                  "mtu", "rung", "rung_name", "rung_reason",
+//    "tunnels":  [{"name", "id", "state", "reason", "protocol", "suite",
+//                  "insecure", "listen_port", "addresses", "mtu", "rung", "rung_name", "rung_reason",
 //                  "carriers": [{"name", "queues", "mode", "reason"}],
 //                  "public_key", "peers", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets",
 //                  "drops": {"rx_replayed": 3, ...}}],
@@ -44,6 +43,11 @@
 // "responder". rung: 1, 2, 3 or null; rung_name: "afxdp-zerocopy" (1), "afxdp-copy" (2, AF_XDP both
 // ways), "afxdp-rx" (2, receives by AF_XDP, sends by the kernel), "socket" (3). public_key: base64,
 // or "shared" for a peer with a shared key; null for a tunnel without key pair.
+//
+// insecure: a sentence for people where the protocol is broken by design, that is protocol 3; its
+// suite is "blowfish", "idea", "idea-be" or "none". A "session" of protocol 3 is a key in use: role
+// "sender" or "receiver", indices 0, tx_counter and rx_greatest the packets under it so far,
+// expires_s 0 for a key without end.
 //
 // Promises: names are snake_case, never renamed or given another meaning, only added. What is not
 // known is null, never left out. Objects of "show" that were not asked for are empty arrays. No
