@@ -166,6 +166,7 @@ void Broker::Handle(const ipc::DownRequest& m) {
   const absl::Status saved = wanted > 0 ? SaveWanted() : absl::OkStatus();
   if (!saved.ok()) Log(Severity::kError, saved.message());
   if (tunnel == nullptr) {
+    if (wanted > 0) classic_->Forget(m.name);
     return Answer(m.request,
                   wanted > 0 ? absl::OkStatus()
                              : absl::NotFoundError(absl::StrCat("tunnel ", m.name, " is not up")));
@@ -263,6 +264,7 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
   Log(datapath.degraded ? Severity::kWarning : Severity::kNotice, "tunnel ", name,
       " is up on rung ", datapath.rung, datapath.reason.empty() ? "" : ": ", datapath.reason);
   Tunnel* t = tunnel.get();
+  classic_->OpenLog(t);
   tunnels_[id] = std::move(tunnel);
   SyncListeners();
   Tell(t->Describe(/*takeover=*/false));

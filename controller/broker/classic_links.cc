@@ -1,5 +1,7 @@
 #include "broker/classic_links.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -65,23 +67,37 @@ ClassicLinks::ClassicLinks(EventLoop& loop, netlink::Socket* socket, std::string
 
 ClassicLinks::~ClassicLinks() = default;
 
-std::string ClassicLinks::Path(const std::string& name) const {
-  return absl::StrCat(links_dir_, "/", name, ".options");
+std::string ClassicLinks::Path(const std::string& name, const char* suffix) const {
+  return absl::StrCat(links_dir_, "/", name, suffix);
+}
+
+void ClassicLinks::OpenLog(Tunnel* tunnel) const {
+  const auto& options = tunnel->config().classic;
+  if (!options.has_value() || !options->debug) return;
+  // Nobody reads it any more after a restart of ours: ENXIO, and no harm done.
+  const std::string path = Path(tunnel->config().name, ".log");
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  struct stat info {};
+  if (!fd.valid() || fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) return;
+  AddLogTap(tunnel->config().name, UniqueFd(fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)));
+  tunnel->SetLog(std::move(fd));
 }
 
 absl::StatusOr<config::Tunnel> ClassicLinks::Load(const std::string& config_dir,
                                                   const std::string& name) const {
   CIPE_RETURN_IF_ERROR(config::CheckTunnelName(name));
-  const std::string path = Path(name);
+  const std::string path = Path(name, ".options");
   if (access(path.c_str(), F_OK) != 0) return config::LoadTunnel(config_dir, name);
   CIPE_ASSIGN_OR_RETURN(const config::SecretText text, config::ReadOptionsFile(path));
   return config::ParseClassicTunnel(name, path, text.UnsafeView());
 }
 
 void ClassicLinks::Forget(const std::string& name) const {
-  const std::string path = Path(name);
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) {
-    Log(Severity::kError, "cannot remove ", path, ": ", strerror(errno));
+  for (const char* suffix : {".options", ".log"}) {
+    const std::string path = Path(name, suffix);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+      Log(Severity::kError, "cannot remove ", path, ": ", strerror(errno));
+    }
   }
 }
 
@@ -128,6 +144,7 @@ void ClassicLinks::OnPeer(Tunnel* tunnel, const ipc::ClassicPeer& message) {
 }
 
 void ClassicLinks::OnDown(const Tunnel& tunnel, const std::string& reason) {
+  RemoveLogTap(tunnel.config().name);
   auto link = links_.extract(tunnel.id());
   if (!link.empty() && link.mapped().ip_up_ran) RunScript(link.mapped(), false, reason);
 }

@@ -35,6 +35,9 @@ class ClassicLinks {
 
   // All of the following do nothing for tunnels of another protocol.
 
+  // Before the tunnel is told to the engine: with `debug` its starter reads LINKS_DIR/NAME.log, a
+  // FIFO.
+  void OpenLog(Tunnel* tunnel) const;
   // The tunnel was set up and told to the engine. Runs ip-up, unless ptpaddr must be learned first.
   void OnUp(Tunnel* tunnel);
   // Ignores what contradicts the configuration: the engine is not trusted.
@@ -58,7 +61,7 @@ class ClassicLinks {
     std::unique_ptr<ClassicSocks> socks;
   };
   void RunScript(Link& link, bool up, const std::string& reason);
-  std::string Path(const std::string& name) const;
+  std::string Path(const std::string& name, const char* suffix) const;
 
   EventLoop& loop_;
   netlink::Socket* const socket_;

@@ -157,6 +157,7 @@ ipc::TunnelAdd Tunnel::Describe(bool takeover) const {
   for (const UniqueFd& queue : tun_.queues) add.tun.push_back(Duplicate(queue));
   add.udp4 = Duplicate(udp_.v4);
   add.udp6 = Duplicate(udp_.v6);
+  add.log = Duplicate(log_);
   return add;
 }
 

@@ -40,6 +40,9 @@ class Tunnel {
   // where the configuration leaves that to us (tunnel_plan.h, LinkMtu).
   absl::Status FitMtu(uint32_t smallest);
 
+  // Whoever started the tunnel watches its log: lines go to `fd` too, the engine's as well.
+  void SetLog(UniqueFd fd) { log_ = std::move(fd); }
+
   // Protocol 3: the peer's address on the netdev was learned. Replaces the one known before.
   absl::Status SetPtpaddr(const IpAddress& ptpaddr);
 
@@ -65,6 +68,7 @@ class Tunnel {
   DatapathChoice datapath_;
   ports::UdpSockets udp_;
   ports::TunDevice tun_;
+  UniqueFd log_;
   int ifindex_ = 0;
   IpAddress ptpaddr_;      // protocol 3: learned
   uint32_t mtu_ = 0;       // what this end takes; announced to peers
