@@ -81,6 +81,7 @@ absl::Status RunBroker(const Arguments& arguments, std::function<void()> on_read
   broker::BrokerOptions options;
   options.config_dir = arguments.config_dir;
   options.state_dir = arguments.state_dir;
+  options.links_dir = arguments.runtime_dir + "/links";
   options.version = CIPE_VERSION;
   options.starter_uid = StarterUid();
   const auto threshold = static_cast<Severity>(arguments.log_level);

@@ -22,6 +22,8 @@ using std::chrono::seconds;
 constexpr auto kResolveAgain = seconds(10);
 // Bursts of netlink events (a link going up brings dozens) are looked at once.
 constexpr auto kSettle = milliseconds(100);
+// For scripts that say goodbye while ciped stops.
+constexpr auto kLastScripts = seconds(5);
 
 UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
@@ -74,6 +76,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
   const auto tell = [this](ipc::Message m) { Tell(std::move(m)); };
   carriers_ = std::make_unique<CarrierTable>(maps_, tell);
   next_hops_ = std::make_unique<NextHops>(&socket_, *carriers_, tell);
+  classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell);
 }
 
 Broker::~Broker() {
@@ -86,7 +89,9 @@ Broker::~Broker() {
   supervisor_.reset();
   floor_writer_.reset();
   maps_.session_keys().WipeAll().IgnoreError();
+  for (const auto& [id, tunnel] : tunnels_) classic_->OnDown(*tunnel, "ciped is stopped");
   tunnels_.clear();
+  classic_->Drain(kLastScripts);
 }
 
 absl::Status Broker::Start() { return supervisor_->Start(); }
@@ -108,6 +113,7 @@ void Broker::OnEngineStart(bool takeover) {
   Tell(MakeHello(takeover));
   if (takeover) carriers_->Reannounce();
   for (const auto& [id, tunnel] : tunnels_) Tell(tunnel->Describe(takeover));
+  classic_->OnEngineStart();
 }
 
 ipc::Hello Broker::MakeHello(bool takeover) {
@@ -160,6 +166,7 @@ void Broker::Handle(const ipc::DownRequest& m) {
   const absl::Status saved = wanted > 0 ? SaveWanted() : absl::OkStatus();
   if (!saved.ok()) Log(Severity::kError, saved.message());
   if (tunnel == nullptr) {
+    if (wanted > 0) classic_->Forget(m.name);
     return Answer(m.request,
                   wanted > 0 ? absl::OkStatus()
                              : absl::NotFoundError(absl::StrCat("tunnel ", m.name, " is not up")));
@@ -223,6 +230,19 @@ void Broker::Handle(const ipc::SmallestMtu& m) {
   }
 }
 
+void Broker::Handle(const ipc::ClassicPeer& m) {
+  if (Tunnel* tunnel = ById(m.tunnel); tunnel != nullptr) classic_->OnPeer(tunnel, m);
+}
+
+void Broker::Handle(const ipc::ClassicOver& m) {
+  Tunnel* tunnel = ById(m.tunnel);
+  if (tunnel == nullptr || !tunnel->config().classic.has_value()) return;
+  const std::string name = tunnel->config().name;
+  Log(Severity::kError, "tunnel ", name, " ends: ", m.reason);
+  classic_->OnDown(*tunnel, m.reason);
+  Handle(ipc::DownRequest{0, name});
+}
+
 absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
   CIPE_RETURN_IF_ERROR(config::CheckTunnelName(name));
   if (Tunnel* tunnel = ByName(name); tunnel != nullptr) {
@@ -232,7 +252,7 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
     CIPE_RETURN_IF_ERROR(UpAlready(*tunnel));
     return tunnel->id();
   }
-  CIPE_ASSIGN_OR_RETURN(config::Tunnel config, config::LoadTunnel(options_.config_dir, name));
+  CIPE_ASSIGN_OR_RETURN(config::Tunnel config, classic_->Load(options_.config_dir, name));
   std::vector<const config::Tunnel*> all = {&config};
   for (const auto& [id, tunnel] : tunnels_) all.push_back(&tunnel->config());
   CIPE_RETURN_IF_ERROR(config::CheckAcross(absl::MakeConstSpan(all)));
@@ -244,19 +264,21 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
   Log(datapath.degraded ? Severity::kWarning : Severity::kNotice, "tunnel ", name,
       " is up on rung ", datapath.rung, datapath.reason.empty() ? "" : ": ", datapath.reason);
   Tunnel* t = tunnel.get();
+  classic_->OpenLog(t);
   tunnels_[id] = std::move(tunnel);
   SyncListeners();
   Tell(t->Describe(/*takeover=*/false));
   for (const ipc::PeerSetup& peer : t->peers) {
     if (!peer.endpoint.is_set()) ResolvePeer(id, peer.peer);
   }
+  classic_->OnUp(t);
   return id;
 }
 
 // Whoever says `up` wants what the file says now: that it is up is an answer only if it is that.
 absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
   const std::string& name = tunnel.config().name;
-  const absl::StatusOr<config::Tunnel> now = config::LoadTunnel(options_.config_dir, name);
+  const absl::StatusOr<config::Tunnel> now = classic_->Load(options_.config_dir, name);
   if (!now.ok()) {
     return absl::FailedPreconditionError(
         absl::StrCat("tunnel ", name,
@@ -303,6 +325,8 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   }
   WipeSessions(id);
   SyncListeners();
+  classic_->OnDown(*tunnel.mapped(), "taken down");
+  if (!removal.empty()) classic_->Forget(tunnel.mapped()->config().name);
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
   tunnel.mapped().reset();
   if (removal.empty()) return;
@@ -332,6 +356,7 @@ void Broker::SyncListeners() {
     if (listener.vlans.empty()) listener.vlans = {0};
     listener.steer = tunnel->datapath().rung < 3;
     listener.tunnel_ifindex = tunnel->ifindex();
+    listener.protocol = static_cast<uint8_t>(tunnel->config().protocol);
   }
   const absl::Status status = listeners_.Sync(&socket_, wanted);
   if (!status.ok()) Log(Severity::kError, "listeners: ", status.message());
@@ -386,6 +411,14 @@ void Broker::OnResolved(ipc::TunnelId id, ipc::PeerId peer, Resolved answer) {
     return;
   }
   resolving_.erase(peer);
+  if (tunnel->config().classic.has_value()) {
+    std::erase_if(*answer, [](const Endpoint& e) { return !e.address.is_v4(); });
+    if (answer->empty()) {
+      Log(Severity::kError, "tunnel ", tunnel->config().name,
+          ": the peer has no IPv4 address, and protocol 3 knows no other");
+      return;
+    }
+  }
   const auto reachable = std::find_if(answer->begin(), answer->end(), [&](const Endpoint& e) {
     return netlink::LookupRoute(&socket_, e.address, tunnel->config().fwmark,
                                 static_cast<int>(e.scope_id))

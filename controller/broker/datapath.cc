@@ -50,8 +50,11 @@ absl::StatusOr<std::vector<std::string>> FindCarriers(netlink::Socket* socket,
   if (!config.carriers.empty()) return config.carriers;
   std::vector<std::string> names;
   for (const config::Peer& peer : config.peers) {
-    if (!peer.endpoint.has_value()) continue;
-    const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
+    // Behind a SOCKS server all packets go there.
+    const bool relayed = config.classic.has_value() && config.classic->socks.has_value();
+    const std::optional<config::EndpointSpec>& to = relayed ? config.classic->socks : peer.endpoint;
+    if (!to.has_value()) continue;
+    const auto endpoint = ParseNumericEndpoint(*to);
     if (!endpoint.ok()) continue;  // a name: resolved later, the default route stands in for it
     const auto route = netlink::LookupRoute(socket, endpoint->address, config.fwmark,
                                             static_cast<int>(endpoint->scope_id));

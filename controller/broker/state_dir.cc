@@ -70,6 +70,7 @@ bool ParseTimestamp(absl::string_view hex, std::array<uint8_t, 12>* out) {
 
 std::string PeerIdentity(const config::Peer& peer) {
   if (peer.auth == config::Auth::kPublicKey) return Hex(peer.public_key);
+  if (!peer.shared_key.has_value()) return "classic";  // protocol 3: one peer, no time stamps
   const auto digest = Hash(Suite::kAesGcmSha256, Bytes("cipe state file peer identity"),
                            peer.shared_key->UnsafeBytes());
   return absl::StrCat("shared-", Hex(ByteSpan(digest).first(16)));

@@ -177,6 +177,7 @@ void Daemon::On(ipc::CarrierRemove& remove) {
 
 void Daemon::On(ipc::TunnelAdd& add) {
   const uint32_t id = add.tunnel;
+  if (add.log.valid()) AddLogTap(add.config.name, std::move(add.log));
   dataplane::TunnelPorts ports;
   ports.tun = std::move(add.tun);
   ports.udp4 = std::move(add.udp4);
@@ -198,6 +199,7 @@ void Daemon::On(ipc::TunnelAdd& add) {
 }
 
 void Daemon::On(ipc::TunnelRemove& remove) {
+  if (const Tunnel* tunnel = engine_->FindTunnel(remove.tunnel)) RemoveLogTap(tunnel->config.name);
   engine_->StopTunnel(remove.tunnel);
   plane_->RemoveTunnel(remove.tunnel);
   CheckWaiters(remove.tunnel, true);

@@ -217,6 +217,7 @@ void Fields(Ar& ar, TunnelAdd& m) {
   ar.List(m.tun, kMaxQueues, [&](UniqueFd& fd) { ar.Fd(fd); });
   ar.Fd(m.udp4);
   ar.Fd(m.udp6);
+  ar.Fd(m.log);
 }
 
 template <typename Ar>

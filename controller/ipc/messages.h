@@ -88,6 +88,7 @@ struct TunnelAdd {
   std::vector<UniqueFd> tun;    // one per queue, non-blocking
   UniqueFd udp4;                // either may be invalid
   UniqueFd udp6;
+  UniqueFd log;                 // log lines that name the tunnel go here too; usually invalid
 };
 
 struct TunnelRemove {

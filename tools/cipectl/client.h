@@ -14,8 +14,8 @@ namespace cipe::cipectl {
 // Connects to RUNTIME_DIR/ciped.sock. Unavailable: no ciped there; PermissionDenied: not for us.
 absl::StatusOr<UniqueFd> Connect(const std::string& runtime_dir);
 
-// Sends one request and waits for its reply. DeadlineExceeded after two minutes without one, Aborted
-// when the daemon ends before it answers.
+// Sends one request and waits for its reply. DeadlineExceeded after two minutes without one,
+// Aborted when the daemon ends before it answers.
 absl::StatusOr<control::Reply> Call(int fd, const control::Request& request);
 
 // Connect and Call.

@@ -33,15 +33,18 @@ bool WriteAll(absl::string_view text) {
 
 }  // namespace
 
-int PrintSecret(const Secret<32>& key) {
+int PrintSecretText(absl::string_view text) {
   if (OthersMayRead(STDOUT_FILENO)) {
     std::fprintf(stderr,
                  "cipectl: warning: others can read the file this key goes to, and ciped will "
-                 "refuse it: chmod 600 it, or write with (umask 077; cipectl genkey > FILE)\n");
+                 "refuse it: chmod 600 it, or write with (umask 077; cipectl ... > FILE)\n");
   }
-  const config::SecretText text = config::FormatSecretKey(key);
-  if (WriteAll(text.UnsafeView()) && WriteAll("\n")) return control::kExitDone;
+  if (WriteAll(text) && WriteAll("\n")) return control::kExitDone;
   return Complain(absl::InternalError(absl::StrCat("writing the key: ", strerror(errno))));
+}
+
+int PrintSecret(const Secret<32>& key) {
+  return PrintSecretText(config::FormatSecretKey(key).UnsafeView());
 }
 
 }  // namespace cipe::cipectl
