@@ -102,6 +102,7 @@ broker::BrokerOptions OptionsOf(const Arguments& arguments, EventLoop& loop) {
   broker::BrokerOptions options;
   options.config_dir = arguments.config_dir;
   options.state_dir = arguments.state_dir;
+  options.links_dir = arguments.runtime_dir + "/links";
   options.version = CIPE_VERSION;
   options.starter_uid = StarterUid();
   if (arguments.until_last_down) options.on_idle = [&loop] { loop.Stop(); };

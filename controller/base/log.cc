@@ -3,12 +3,53 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
+#include <mutex>
 #include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 
 namespace cipe {
 namespace {
 
 std::atomic<int> threshold{static_cast<int>(Severity::kInfo)};
+
+// Never destroyed: threads may log while the process ends.
+struct Taps {
+  std::mutex mutex;
+  std::map<std::string, UniqueFd> by_word;
+  std::atomic<bool> any{false};
+};
+Taps& AllTaps() {
+  static Taps* const taps = new Taps;
+  return *taps;
+}
+
+// A character of netdev names: "cipcb1" must not be found in "cipcb10".
+bool IsWordCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("_=+.-", c);
+}
+
+bool HasWord(absl::string_view line, absl::string_view word) {
+  for (size_t at = line.find(word); at != line.npos; at = line.find(word, at + 1)) {
+    const size_t end = at + word.size();
+    const bool begins = at == 0 || !IsWordCharacter(line[at - 1]);
+    if (begins && (end == line.size() || !IsWordCharacter(line[end]))) return true;
+  }
+  return false;
+}
+
+void WriteToTaps(absl::string_view line) {
+  Taps& taps = AllTaps();
+  if (!taps.any) return;
+  const std::lock_guard lock(taps.mutex);
+  for (const auto& [word, fd] : taps.by_word) {
+    if (!HasWord(line, word)) continue;
+    [[maybe_unused]] const ssize_t n = write(fd.get(), line.data(), line.size());
+  }
+}
 
 }  // namespace
 
@@ -33,6 +74,21 @@ void LogLine(Severity severity, absl::string_view text) {
   line.push_back('\n');
   // One write(2), so that lines of the broker and the engine do not mix.
   [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, line.data(), line.size());
+  WriteToTaps(under_journal ? absl::string_view(line).substr(3) : line);
+}
+
+void AddLogTap(const std::string& word, UniqueFd fd) {
+  Taps& taps = AllTaps();
+  const std::lock_guard lock(taps.mutex);
+  taps.by_word[word] = std::move(fd);
+  taps.any = true;
+}
+
+void RemoveLogTap(const std::string& word) {
+  Taps& taps = AllTaps();
+  const std::lock_guard lock(taps.mutex);
+  taps.by_word.erase(word);
+  taps.any = !taps.by_word.empty();
 }
 
 bool LogLimiter::Allow(int64_t now_ns, uint64_t* suppressed) {

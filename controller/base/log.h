@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/unique_fd.h"
 
 namespace cipe {
 
@@ -22,11 +24,17 @@ void Log(Severity severity, const Args&... args) {
   if (LogEnabled(severity)) LogLine(severity, absl::StrCat(args...));
 }
 
+// From now on every line that has `word` as a word of its own also goes to `fd`, a descriptor that
+// never blocks (lines that it does not take are lost). One tap per word; again replaces it.
+void AddLogTap(const std::string& word, UniqueFd fd);
+void RemoveLogTap(const std::string& word);
+
 // At most `burst` lines per second; the next line through says how many were left out.
 class LogLimiter {
  public:
   explicit LogLimiter(int burst) : burst_(burst) {}
-  // `now_ns` is any monotonic time in nanoseconds. On true, *suppressed has the count left out before.
+  // `now_ns` is any monotonic time in nanoseconds. On true, *suppressed has the count left out
+  // before.
   bool Allow(int64_t now_ns, uint64_t* suppressed);
 
  private:

@@ -26,6 +26,8 @@ constexpr auto kSettle = milliseconds(100);
 constexpr auto kLookAtNarrow = seconds(60);
 // How long peers are told for that we stop.
 constexpr auto kStopPatience = seconds(1);
+// For scripts that say goodbye while ciped stops.
+constexpr auto kLastScripts = seconds(5);
 
 UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
@@ -77,6 +79,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
   const auto tell = [this](ipc::Message m) { Tell(std::move(m)); };
   carriers_ = std::make_unique<CarrierTable>(maps_, tell);
   next_hops_ = std::make_unique<NextHops>(&socket_, *carriers_, tell);
+  classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell);
 }
 
 Broker::~Broker() {
@@ -97,7 +100,9 @@ Broker::~Broker() {
   }
   floor_writer_->Changed(nullptr).IgnoreError();
   maps_.session_keys().WipeAll().IgnoreError();
+  for (const auto& [id, tunnel] : tunnels_) classic_->OnDown(*tunnel, "ciped is stopped");
   tunnels_.clear();
+  classic_->Drain(kLastScripts);
   floor_writer_.reset();  // last: the disk may keep us waiting
 }
 
@@ -140,6 +145,7 @@ void Broker::OnEngineStart(bool takeover) {
   Tell(MakeHello(takeover));
   if (takeover) carriers_->Reannounce();
   for (const auto& [id, tunnel] : tunnels_) Tell(Describe(*tunnel, takeover));
+  classic_->OnEngineStart();
 }
 
 ipc::Hello Broker::MakeHello(bool takeover) {
@@ -195,6 +201,7 @@ void Broker::Handle(const ipc::DownRequest& m) {
   Tunnel* tunnel = ByName(m.name);
   const absl::Status forgotten = RemoveWanted(m.name);  // NotFound: it was not wanted
   if (tunnel == nullptr) {
+    if (forgotten.ok()) classic_->Forget(m.name);
     EndUnlessNeeded(options_.last_answer_patience);
     return Answer(m.request, forgotten);
   }
@@ -244,6 +251,19 @@ void Broker::Handle(const ipc::SmallestMtu& m) {
   }
 }
 
+void Broker::Handle(const ipc::ClassicPeer& m) {
+  if (Tunnel* tunnel = ById(m.tunnel); tunnel != nullptr) classic_->OnPeer(tunnel, m);
+}
+
+void Broker::Handle(const ipc::ClassicOver& m) {
+  Tunnel* tunnel = ById(m.tunnel);
+  if (tunnel == nullptr || !tunnel->config().classic.has_value()) return;
+  const std::string name = tunnel->config().name;
+  Log(Severity::kError, "tunnel ", name, " ends: ", m.reason);
+  classic_->OnDown(*tunnel, m.reason);
+  Handle(ipc::DownRequest{0, name});
+}
+
 absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
   CIPE_RETURN_IF_ERROR(config::CheckTunnelName(name));
   if (Tunnel* tunnel = ByName(name); tunnel != nullptr) {
@@ -253,7 +273,7 @@ absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
     CIPE_RETURN_IF_ERROR(UpAlready(*tunnel));
     return tunnel->id();
   }
-  CIPE_ASSIGN_OR_RETURN(config::Tunnel config, config::LoadTunnel(options_.config_dir, name));
+  CIPE_ASSIGN_OR_RETURN(config::Tunnel config, classic_->Load(options_.config_dir, name));
   return BringUp(std::move(config));
 }
 
@@ -271,19 +291,21 @@ absl::StatusOr<ipc::TunnelId> Broker::BringUp(config::Tunnel config) {
   Log(datapath.degraded ? Severity::kWarning : Severity::kNotice, "tunnel ", name,
       " is up on rung ", datapath.rung, datapath.reason.empty() ? "" : ": ", datapath.reason);
   Tunnel* t = tunnel.get();
+  classic_->OpenLog(t);
   tunnels_[id] = std::move(tunnel);
   SyncListeners();
   Tell(Describe(*t, /*takeover=*/false));
   for (const ipc::PeerSetup& peer : t->peers) {
     if (!peer.endpoint.is_set()) ResolvePeer(id, peer.peer);
   }
+  classic_->OnUp(t);
   return id;
 }
 
 // Whoever says `up` wants what the file says now: that it is up is an answer only if it is that.
 absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
   const std::string& name = tunnel.config().name;
-  const absl::StatusOr<config::Tunnel> now = config::LoadTunnel(options_.config_dir, name);
+  const absl::StatusOr<config::Tunnel> now = classic_->Load(options_.config_dir, name);
   if (!now.ok()) {
     return absl::FailedPreconditionError(
         absl::StrCat("tunnel ", name,
@@ -332,6 +354,9 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   floor_writer_->Changed(nullptr).IgnoreError();
   WipeSessions(id);
   SyncListeners();
+  classic_->OnDown(*tunnel.mapped(), stopped_ ? "ciped is stopped" : "taken down");
+  // What is wanted still comes up again: by the next start, or when it is remade.
+  if (!IsWanted(tunnel.mapped()->config().name)) classic_->Forget(tunnel.mapped()->config().name);
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
   const auto config =
       std::make_shared<const config::Tunnel>(CloneConfig(tunnel.mapped()->config()));
@@ -368,6 +393,7 @@ void Broker::SyncListeners() {
     if (listener.vlans.empty()) listener.vlans = {0};
     listener.steer = tunnel->datapath().rung < 3;
     listener.tunnel_ifindex = tunnel->ifindex();
+    listener.protocol = static_cast<uint8_t>(tunnel->config().protocol);
   }
   const absl::Status status = listeners_.Sync(&socket_, wanted);
   if (!status.ok()) Log(Severity::kError, "listeners: ", status.message());

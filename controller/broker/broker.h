@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
 #include "broker/carrier_table.h"
+#include "broker/classic_links.h"
 #include "broker/floor_table.h"
 #include "broker/floor_writer.h"
 #include "broker/listeners.h"
@@ -31,6 +32,7 @@ namespace cipe::broker {
 struct BrokerOptions {
   std::string config_dir;  // both absolute
   std::string state_dir;
+  std::string links_dir;  // options files of protocol 3 links (classic_links.h)
   std::string version;
   uint32_t starter_uid = 0;
   // How long an engine may take to let go of a tunnel before it is ended.
@@ -90,6 +92,8 @@ class Broker {
   void Handle(const ipc::NextHopWanted& m);
   void Handle(const ipc::ResolveWanted& m);
   void Handle(const ipc::SmallestMtu& m);
+  void Handle(const ipc::ClassicPeer& m);
+  void Handle(const ipc::ClassicOver& m);
   template <typename T>
   void Handle(const T&) {
     supervisor_->Kill("it sent a message that only the broker sends");
@@ -147,6 +151,7 @@ class Broker {
   std::unique_ptr<CarrierTable> carriers_;
   Listeners listeners_;
   std::unique_ptr<NextHops> next_hops_;
+  std::unique_ptr<ClassicLinks> classic_;
   TunnelMap tunnels_;
   std::map<ipc::TunnelId, Removal> removals_;
   std::vector<std::string> wanted_;

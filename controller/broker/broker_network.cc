@@ -37,6 +37,10 @@ absl::StatusOr<Endpoint> Broker::PickEndpoint(const Tunnel& tunnel, const config
   std::vector<Endpoint> usable;
   absl::Status refused = absl::NotFoundError("the name has no address");
   for (const Endpoint& endpoint : *answer) {
+    if (tunnel.config().classic.has_value() && !endpoint.address.is_v4()) {
+      refused = absl::NotFoundError("the name has no IPv4 address, and protocol 3 knows no other");
+      continue;
+    }
     absl::Status status =
         CheckEndpoint(&socket_, tunnel.config(), tunnel.listen_port(), peer, endpoint);
     if (status.ok()) {

@@ -92,12 +92,15 @@ namespace {
 // default route stands in for it until then.
 std::vector<Endpoint> Known(const config::Tunnel& config, absl::Span<const Endpoint> endpoints) {
   std::vector<Endpoint> known;
+  const bool relayed = config.classic.has_value() && config.classic->socks.has_value();
   for (const Endpoint& endpoint : endpoints) {
-    if (endpoint.is_set()) known.push_back(endpoint);
+    if (endpoint.is_set() && !relayed) known.push_back(endpoint);
   }
   for (const config::Peer& peer : config.peers) {
-    if (!peer.endpoint.has_value()) continue;
-    const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
+    // Behind a SOCKS server all packets go there.
+    const std::optional<config::EndpointSpec>& to = relayed ? config.classic->socks : peer.endpoint;
+    if (!to.has_value()) continue;
+    const auto endpoint = ParseNumericEndpoint(*to);
     if (endpoint.ok() && endpoint->is_set()) known.push_back(*endpoint);
   }
   return known;

@@ -33,7 +33,7 @@ absl::Status Listeners::Sync(netlink::Socket* socket, const std::vector<Listener
     cipe_listener value{};
     value.tunnel = listener.tunnel;
     value.flags = listener.steer ? CIPE_LISTENER_STEER : 0;
-    value.protocol = 5;
+    value.protocol = listener.protocol;
     for (const netlink::InterfaceAddress& address : addresses) {
       if (tunnels.contains(address.ifindex)) continue;
       const Endpoint local{address.prefix.address, listener.port, 0};

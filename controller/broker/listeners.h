@@ -17,6 +17,7 @@ struct Listener {
   uint16_t port = 0;            // host order
   std::vector<uint32_t> vlans;  // tags of its carriers, 0 for none
   bool steer = false;           // data frames to AF_XDP
+  uint8_t protocol = 5;         // 3: no frame has a magic, all of them are this tunnel's
   int tunnel_ifindex = 0;       // its own netdev's addresses are no listeners
 };
 

@@ -78,7 +78,11 @@ absl::StatusOr<std::vector<Identities>> IdentitiesOf(const config::Tunnel& tunne
   }
   std::vector<Identities> all;
   for (const config::Peer& peer : tunnel.peers) {
-    if (peer.auth == config::Auth::kSharedKey) {
+    if (tunnel.classic.has_value()) {
+      // Protocol 3 has no floors; the identity only tells its peers apart.
+      const std::string name = absl::StrCat("classic-", tunnel.name);
+      all.push_back({name, name});
+    } else if (peer.auth == config::Auth::kSharedKey) {
       const auto digest = Hash(Suite::kAesGcmSha256, Bytes("cipe state file peer identity"),
                                peer.shared_key->UnsafeBytes());
       const std::string both = absl::StrCat("shared-", Hex(ByteSpan(digest).first(16)));

@@ -22,6 +22,14 @@ UniqueFd Duplicate(const UniqueFd& fd) {
   return UniqueFd(fd.valid() ? fcntl(fd.get(), F_DUPFD_CLOEXEC, 0) : -1);
 }
 
+void SetClassicSocket(const config::ClassicOptions& classic, ports::UdpSocketOptions* options) {
+  const auto me = IpAddress::Parse(classic.me.host);
+  const uint8_t any[4] = {};
+  options->address = me.ok() && me->is_v4() && !classic.dynip ? *me : IpAddress::V4(any);
+  options->ttl = classic.cttl;
+  options->checksums = classic.udpsum;
+}
+
 std::string LinkName(netlink::Socket* socket, int ifindex) {
   const auto link = netlink::GetLink(socket, ifindex);
   return link.ok() ? link->name : absl::StrCat("interface ", ifindex);
@@ -60,6 +68,7 @@ absl::Status Tunnel::OpenSockets() {
   ports::UdpSocketOptions options;
   options.port = config_.listen_port;
   options.fwmark = config_.fwmark;
+  if (config_.classic.has_value()) SetClassicSocket(*config_.classic, &options);
   CIPE_ASSIGN_OR_RETURN(udp_, ports::OpenUdpSockets(options));
   return absl::OkStatus();
 }
@@ -141,7 +150,28 @@ Tunnel::Look Tunnel::Revisit(Instant now) {
   return Look::kChanged;
 }
 
+absl::Status Tunnel::AddClassicAddress() {
+  const config::ClassicOptions& options = *config_.classic;
+  // The same address on another interface is no mistake here: the manual's own examples have it.
+  if (options.LearnsPtpaddr()) {
+    return netlink::AddAddress(socket_, ifindex_, {options.ipaddr, 32});
+  }
+  return netlink::AddPointToPoint(socket_, ifindex_, options.ipaddr, options.ptpaddr,
+                                  static_cast<uint32_t>(options.metric));
+}
+
+absl::Status Tunnel::SetPtpaddr(const IpAddress& ptpaddr) {
+  const config::ClassicOptions& options = *config_.classic;
+  const IpAddress old = ptpaddr_.is_set() ? ptpaddr_ : options.ipaddr;
+  // The new one first: without any address the kernel would drop the netdev's other routes too.
+  CIPE_RETURN_IF_ERROR(netlink::AddPointToPoint(socket_, ifindex_, options.ipaddr, ptpaddr,
+                                                static_cast<uint32_t>(options.metric)));
+  ptpaddr_ = ptpaddr;
+  return netlink::RemovePointToPoint(socket_, ifindex_, options.ipaddr, old);
+}
+
 absl::Status Tunnel::AddAddresses() {
+  if (config_.classic.has_value()) return AddClassicAddress();
   for (const IpPrefix& prefix : config_.addresses) {
     CIPE_ASSIGN_OR_RETURN(const std::optional<int> taken,
                           netlink::FindAddress(socket_, prefix.address, ifindex_));
@@ -187,6 +217,7 @@ ipc::TunnelAdd Tunnel::Describe(bool takeover) const {
   for (const UniqueFd& queue : tun_.queues) add.tun.push_back(Duplicate(queue));
   add.udp4 = Duplicate(udp_.v4);
   add.udp6 = Duplicate(udp_.v6);
+  add.log = Duplicate(log_);
   return add;
 }
 

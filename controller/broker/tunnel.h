@@ -55,6 +55,12 @@ class Tunnel {
   static constexpr Duration kMoveCalm = std::chrono::seconds(10);
   Look Revisit(Instant now);
 
+  // Whoever started the tunnel watches its log: lines go to `fd` too, the engine's as well.
+  void SetLog(UniqueFd fd) { log_ = std::move(fd); }
+
+  // Protocol 3: the peer's address on the netdev was learned. Replaces the one known before.
+  absl::Status SetPtpaddr(const IpAddress& ptpaddr);
+
   // Index into config().peers; npos when this tunnel has no such peer.
   static constexpr size_t npos = static_cast<size_t>(-1);
   size_t IndexOf(ipc::PeerId peer) const;
@@ -73,6 +79,7 @@ class Tunnel {
   absl::Status FitPathMtu();
   absl::Status MakeNetdev();
   absl::Status AddAddresses();
+  absl::Status AddClassicAddress();
   absl::Status AddRoutes();
 
   const ipc::TunnelId id_;
@@ -82,7 +89,9 @@ class Tunnel {
   DatapathChoice datapath_;
   ports::UdpSockets udp_;
   ports::TunDevice tun_;
+  UniqueFd log_;
   int ifindex_ = 0;
+  IpAddress ptpaddr_;                   // protocol 3: learned
   uint32_t mtu_ = 0;                    // what this end takes; announced to peers
   uint32_t link_mtu_ = 0;               // of the netdev: may be less
   uint32_t smallest_mtu_ = UINT32_MAX;  // announced by a peer

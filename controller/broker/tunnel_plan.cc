@@ -42,6 +42,7 @@ config::Tunnel CloneConfig(const config::Tunnel& config) {
     p.allowed_ips = peer.allowed_ips;
     p.persistent_keepalive_s = peer.persistent_keepalive_s;
   }
+  if (config.classic.has_value()) copy.classic = config.classic->Clone();
   return copy;
 }
 

@@ -9,25 +9,15 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "config/classic.h"
+#include "config/datapath.h"
+#include "config/endpoint_spec.h"
 #include "crypto/secret.h"
 #include "crypto/suite.h"
 
 namespace cipe::config {
 
-enum class Datapath { kAuto, kXdp, kAfxdp, kSocket };
 enum class TableChoice { kAuto, kOff, kNumber };
-
-// "auto", "xdp", "afxdp", "socket": as written in the file.
-const char* DatapathName(Datapath datapath);
-
-// Host and port as written; `host` may be a name, an IPv4 address, or an IPv6 address without its
-// brackets (with "%zone" when the file says so).
-struct EndpointSpec {
-  std::string host;
-  uint16_t port = 0;
-  std::string ToString() const;  // brackets around IPv6 are back
-  friend bool operator==(const EndpointSpec&, const EndpointSpec&) = default;
-};
 
 enum class Auth { kPublicKey, kSharedKey };
 
@@ -48,7 +38,7 @@ struct Tunnel {
   std::string path;                 // of the file, for messages
   std::vector<IpPrefix> addresses;  // host bits kept
   uint16_t listen_port = 0;         // 0 = any free one
-  int protocol = 5;
+  int protocol = 5;                 // 3 when `classic` is set
   Datapath datapath = Datapath::kAuto;
   Suite suite = Suite::kAesGcmSha256;
   std::vector<std::string> carriers;  // empty = auto
@@ -60,6 +50,9 @@ struct Tunnel {
   int rekey_s = 120;                      // 15..120
   std::optional<Secret<32>> private_key;  // absent only when every peer has a shared key
   std::vector<Peer> peers;
+  // The classic system (protocol 3). Then `peers` holds one Peer for the endpoint and the name in
+  // status and logs; it has no key and may send from and to every IPv4 address.
+  std::optional<ClassicOptions> classic;
   // Everything, secrets included (in constant time); the order of peers and prefixes counts.
   friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };

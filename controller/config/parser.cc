@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "config/classic_parser.h"
 #include "config/config.h"
 #include "config/draft.h"
 #include "config/file.h"
@@ -168,8 +169,8 @@ absl::Status Parser::CheckFirstLine() const {
     return Error(first.name.place, absl::StrCat("found ", QuotedWord(first.name.text),
                                                 " before any section, expected [Interface]"));
   }
-  return absl::UnimplementedError(
-      absl::StrCat(draft_.tunnel.path, ": classic options files are not supported yet"));
+  return Error(first.name.place,
+               absl::StrCat("found ", QuotedWord(first.name.text), ", expected [Interface]"));
 }
 
 absl::Status Parser::EnterSection(const Line& line) {
@@ -301,9 +302,9 @@ absl::Status Parser::PrivateKeyFile(const Token& v) {
 
 absl::Status Parser::Protocol(const Token& v) {
   if (v.text == "3") {
-    return absl::UnimplementedError(absl::StrCat(draft_.tunnel.path, ":", v.place.line, ":",
-                                                 v.place.column,
-                                                 ": protocol 3 is not supported yet, expected 5"));
+    return Error(v.place,
+                 "found 3, expected 5: protocol 3 has options files without sections "
+                 "(docs/classic.md)");
   }
   if (v.text != "5") return Error(v.place, absl::StrCat("found ", Quoted(v.text), ", expected 5"));
   return absl::OkStatus();
@@ -407,6 +408,7 @@ absl::Status Parser::PersistentKeepalive(const Token& v) {
 absl::StatusOr<Tunnel> ParseTunnel(absl::string_view name, absl::string_view path,
                                    absl::string_view text, const KeyFileReader& read_key_file) {
   CIPE_RETURN_IF_ERROR(CheckTunnelName(name));
+  if (LooksClassic(text)) return ParseClassicTunnel(name, path, text);
   return Parser(name, path, text, read_key_file).Run();
 }
 

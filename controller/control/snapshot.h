@@ -50,8 +50,8 @@ struct DaemonStatus {
   std::string version;
   int64_t ciped_pid = 0;   // the broker: whom to signal
   int64_t engine_pid = 0;  // its child, which it replaces when that ends
-  uint32_t abi = 0;  // CIPE_ABI_VERSION
-  std::string aead;  // packet AEAD backend in use
+  uint32_t abi = 0;        // CIPE_ABI_VERSION
+  std::string aead;        // packet AEAD backend in use
 };
 
 struct CarrierStatus {
@@ -67,7 +67,8 @@ struct TunnelStatus {
   TunnelState state = TunnelState::kDown;
   std::optional<std::string> reason;  // why not kUp
   int protocol = 5;
-  std::string suite;
+  std::string suite;                    // of protocol 3: "blowfish", "idea", "idea-be", "none"
+  std::optional<std::string> insecure;  // what is wrong with it and what to do instead
   std::optional<uint16_t> listen_port;
   std::vector<std::string> addresses;  // prefixes
   std::optional<uint32_t> mtu;
@@ -102,7 +103,7 @@ struct SessionStatus {
   std::string tunnel;
   std::string peer;
   std::string slot;  // "previous", "current", "next"
-  std::string role;  // "initiator", "responder"
+  std::string role;  // "initiator", "responder"; of protocol 3 "sender", "receiver"
   uint32_t local_index = 0;
   uint32_t remote_index = 0;
   int64_t age_s = 0;

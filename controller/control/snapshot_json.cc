@@ -51,6 +51,7 @@ Json TunnelJson(const TunnelStatus& tunnel) {
            {"reason", OrNull(tunnel.reason)},
            {"protocol", tunnel.protocol},
            {"suite", tunnel.suite},
+           {"insecure", OrNull(tunnel.insecure)},
            {"listen_port", OrNull(tunnel.listen_port)},
            {"addresses", tunnel.addresses},
            {"mtu", OrNull(tunnel.mtu)},

@@ -106,6 +106,7 @@ void Read(const Json& object, TunnelStatus* out) {
   Read(object, "reason", &out->reason);
   Read(object, "protocol", &out->protocol);
   Read(object, "suite", &out->suite);
+  Read(object, "insecure", &out->insecure);
   Read(object, "listen_port", &out->listen_port);
   Read(object, "addresses", &out->addresses);
   Read(object, "mtu", &out->mtu);

@@ -27,24 +27,25 @@ SendResult FromPort(ports::SendStatus status) {
 
 }  // namespace
 
-CarrierSink::CarrierSink(int udp4, int udp6, bool afxdp) : afxdp_(afxdp) {
-  if (udp4 >= 0) udp4_ = std::make_unique<ports::UdpPort>(udp4);
-  if (udp6 >= 0) udp6_ = std::make_unique<ports::UdpPort>(udp6);
+CarrierSink::CarrierSink(int udp4, int udp6, bool afxdp, const ports::UdpPort::Options& options)
+    : afxdp_(afxdp) {
+  if (udp4 >= 0) udp4_ = std::make_unique<ports::UdpPort>(udp4, options);
+  if (udp6 >= 0) udp6_ = std::make_unique<ports::UdpPort>(udp6, options);
 }
 
 size_t CarrierSink::MaxRun(Family family, size_t each) const {
   return ports::UdpPort::MaxRun(each, family);
 }
 
-SendResult CarrierSink::SendUdp(const session::Path& path, uint8_t ecn, const uint8_t* data,
-                                size_t total, size_t each) {
+SendResult CarrierSink::SendUdp(const session::Path& path, const packet::OuterFields& fields,
+                                const uint8_t* data, size_t total, size_t each) {
   ports::UdpPort* port = path.remote.address.is_v4() ? udp4_.get() : udp6_.get();
   if (port == nullptr) return SendResult::kError;
   const IpAddress* local = path.local.is_set() ? &path.local : nullptr;
-  ports::SendResult result = port->Send(path.remote, local, ecn, data, total, each);
+  ports::SendResult result = port->Send(path.remote, local, fields, data, total, each);
   if (result.status == ports::SendStatus::kUnreachable && local != nullptr && result.sent == 0) {
     // The address we were reached at may be gone; the kernel picks one.
-    result = port->Send(path.remote, nullptr, ecn, data, total, each);
+    result = port->Send(path.remote, nullptr, fields, data, total, each);
   }
   return FromPort(result.status);
 }
@@ -62,8 +63,8 @@ size_t CarrierSink::Room(const Prepared& to) {
   return std::min(to.header.MaxPayload(to.hop.mtu), to.hop.queue->frame_size() - to.header.size());
 }
 
-SendResult CarrierSink::SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, size_t total,
-                                size_t each) {
+SendResult CarrierSink::SendXsk(Prepared& to, const packet::OuterFields& fields,
+                                const uint8_t* data, size_t total, size_t each) {
   XskQueue& queue = *to.hop.queue;
   SendResult result = SendResult::kSent;
   for (size_t at = 0; at < total; at += each) {
@@ -78,23 +79,23 @@ SendResult CarrierSink::SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, 
       break;
     }
     std::memcpy(frame + to.header.size(), data + at, size);
-    to.header.Write(frame, size, ecn);
+    to.header.Write(frame, size, fields, fields.may_fragment ? next_id_++ : 0);
     queue.Queue(static_cast<uint32_t>(to.header.size() + size));
   }
   queue.Kick();
   return result;
 }
 
-SendResult CarrierSink::SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
-                                size_t total, size_t each) {
+SendResult CarrierSink::SendRun(const session::Path& path, const packet::OuterFields& fields,
+                                const uint8_t* data, size_t total, size_t each) {
   if (afxdp_) {
     Prepared* to = FindNextHop(path.remote);
     // What does not fit the path has to be fragmented, which is the kernel's trade.
     if (to != nullptr && std::min(each, total) <= Room(*to)) {
-      return SendXsk(*to, ecn, data, total, each);
+      return SendXsk(*to, fields, data, total, each);
     }
   }
-  return SendUdp(path, ecn, data, total, each);
+  return SendUdp(path, fields, data, total, each);
 }
 
 void CarrierSink::SetNextHop(const Endpoint& endpoint, const NextHop& hop) {

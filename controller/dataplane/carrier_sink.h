@@ -23,16 +23,18 @@ struct NextHop {
 class CarrierSink final : public RunSink {
  public:
   // Descriptors are borrowed; -1 where there is no socket of that family.
-  CarrierSink(int udp4, int udp6, bool afxdp);
+  CarrierSink(int udp4, int udp6, bool afxdp, const ports::UdpPort::Options& options = {});
 
-  SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data, size_t total,
-                     size_t each) override;
+  SendResult SendRun(const session::Path& path, const packet::OuterFields& fields,
+                     const uint8_t* data, size_t total, size_t each) override;
   size_t MaxRun(Family family, size_t each) const override;
 
   // Off: everything goes out by UDP; next hops are kept for when it is on again.
   void SetAfxdp(bool afxdp) { afxdp_ = afxdp; }
   // Called once per endpoint that AF_XDP has no next hop for; the run goes out by UDP meanwhile.
-  void SetNextHopWanted(std::function<void(const Endpoint&)> wanted) { wanted_ = std::move(wanted); }
+  void SetNextHopWanted(std::function<void(const Endpoint&)> wanted) {
+    wanted_ = std::move(wanted);
+  }
   void SetNextHop(const Endpoint& endpoint, const NextHop& hop);
   void ForgetNextHop(const Endpoint& endpoint);
   // Asks anew for a next hop that is known: the network says that something about it has changed.
@@ -44,15 +46,17 @@ class CarrierSink final : public RunSink {
     NextHop hop;
     packet::OuterHeader header;
   };
-  SendResult SendUdp(const session::Path& path, uint8_t ecn, const uint8_t* data, size_t total,
-                     size_t each);
-  SendResult SendXsk(Prepared& to, uint8_t ecn, const uint8_t* data, size_t total, size_t each);
+  SendResult SendUdp(const session::Path& path, const packet::OuterFields& fields,
+                     const uint8_t* data, size_t total, size_t each);
+  SendResult SendXsk(Prepared& to, const packet::OuterFields& fields, const uint8_t* data,
+                     size_t total, size_t each);
   // The largest UDP payload that may go through AF_XDP.
   static size_t Room(const Prepared& to);
   Prepared* FindNextHop(const Endpoint& endpoint);
 
   std::unique_ptr<ports::UdpPort> udp4_, udp6_;
   bool afxdp_;
+  uint16_t next_id_ = 0;  // of packets that may be fragmented
   std::function<void(const Endpoint&)> wanted_;
   absl::flat_hash_map<Endpoint, Prepared> hops_;
   absl::flat_hash_map<Endpoint, bool> asked_;

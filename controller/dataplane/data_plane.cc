@@ -29,7 +29,7 @@ int WorkerCount() {
 absl::StatusOr<std::unique_ptr<DataPlane>> DataPlane::Create(
     const Clock& clock, session::SessionTable& sessions, session::QuiescentDomain& domain,
     EventQueue& events, std::function<void(uint32_t, const Endpoint&)> next_hop_wanted) {
-  auto plane = std::unique_ptr<DataPlane>(new DataPlane(clock));
+  auto plane = std::unique_ptr<DataPlane>(new DataPlane(clock, events));
   plane->next_hop_wanted_ = std::move(next_hop_wanted);
   for (int i = 0; i < WorkerCount(); ++i) {
     auto rx = std::make_unique<RxWorker>();
@@ -41,7 +41,8 @@ absl::StatusOr<std::unique_ptr<DataPlane>> DataPlane::Create(
     CIPE_ASSIGN_OR_RETURN(tx->worker, Worker::Start(absl::StrCat("cipe-tx", i), clock, domain));
     TxPipeline* pipeline = tx->pipeline.get();
     // A run never outlives the turn: it points at a session.
-    tx->worker->Call([&] { tx->worker->SetEndOfTurn([pipeline](Instant now) { pipeline->Flush(now); }); });
+    tx->worker->Call(
+        [&] { tx->worker->SetEndOfTurn([pipeline](Instant now) { pipeline->Flush(now); }); });
     plane->tx_.push_back(std::move(tx));
   }
   return plane;
@@ -56,9 +57,25 @@ DataPlane::~DataPlane() {
   for (const uint32_t id : ids) RemoveCarrier(id);
 }
 
+// Protocol 3 counts errors (maxerr); a burst is one, so the last of it will do. One that finds no
+// room in the queue is not missed: there will be more.
+void DataPlane::ReportClassicError(Tunnel& tunnel, const std::vector<ports::UdpError>& errors) {
+  const auto last = std::find_if(errors.rbegin(), errors.rend(),
+                                 [](const ports::UdpError& e) { return e.error != EMSGSIZE; });
+  if (last == errors.rend()) return;
+  Event event;
+  event.type = EventType::kClassicError;
+  event.tunnel = tunnel.ports.path->tunnel;
+  event.peer = tunnel.ports.path->classic->peer->peer;
+  event.path.remote = last->destination;
+  event.session = static_cast<uint32_t>(last->error);
+  events_.Push(event);
+}
+
 void DataPlane::TakeSocketErrors(Tunnel& tunnel, ports::UdpPort& port, Instant now) {
   std::vector<ports::UdpError> errors;
   port.TakeErrors(&errors);
+  if (tunnel.ports.path->classic != nullptr) ReportClassicError(tunnel, errors);
   std::lock_guard lock(tunnel.error_mutex);
   for (ports::UdpError& e : errors) {
     if (e.error == EMSGSIZE) {
@@ -110,16 +127,21 @@ bool DataPlane::ReceiveSocket(Tunnel& tunnel, ports::UdpPort& port, uint32_t eve
 
 void DataPlane::WatchSocket(Tunnel& tunnel, ports::UdpPort* port) {
   if (port == nullptr) return;
-  tunnel.socket_worker->worker->Watch(
-      port->fd(), EPOLLIN, [this, &tunnel, port](uint32_t events, Instant now) {
-        return ReceiveSocket(tunnel, *port, events, now);
-      });
+  tunnel.socket_worker->worker->Watch(port->fd(), EPOLLIN,
+                                      [this, &tunnel, port](uint32_t events, Instant now) {
+                                        return ReceiveSocket(tunnel, *port, events, now);
+                                      });
 }
 
 bool DataPlane::ReadTun(Tunnel& tunnel, Sender& sender, ports::TunPort& tun, Instant now) {
   uint8_t* packet = sender.buffer.get() + ports::TunPort::kHeadroom;
   TxPipeline& pipeline = *sender.worker->pipeline;
   for (int i = 0; i < kReadsPerTurn; ++i) {
+    if (pipeline.ShouldPause(*tunnel.ports.path, now)) {
+      sender.worker->worker->SetEvents(tun.fd(), 0);
+      sender.resting.push_back(tun.fd());
+      return false;
+    }
     packet::VnetHeader header;
     const int size = tun.Read(&header, packet, ports::TunPort::kMaxRead);
     if (size == ports::TunPort::kGone) {
@@ -138,7 +160,7 @@ void DataPlane::StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t
   auto sender = std::make_unique<Sender>();
   sender->worker = &worker;
   sender->sink = std::make_unique<CarrierSink>(tunnel.ports.udp4.get(), tunnel.ports.udp6.get(),
-                                               tunnel.ports.afxdp);
+                                               tunnel.ports.afxdp, PortOptions(tunnel));
   sender->sink->SetNextHopWanted([this, id = tunnel.ports.path->tunnel](const Endpoint& endpoint) {
     next_hop_wanted_(id, endpoint);
   });
@@ -159,13 +181,28 @@ void DataPlane::StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t
   });
 }
 
+ports::UdpPort::Options DataPlane::PortOptions(Tunnel& tunnel) {
+  ports::UdpPort::Options options;
+  const ClassicPath* classic = tunnel.ports.path->classic;
+  if (classic == nullptr) return options;
+  options.fragmenting = &tunnel.fragmenting;
+  if (!classic->udp_checksum && tunnel.ports.udp4.valid()) {
+    // UDP_SEGMENT needs checksums (udp(7)).
+    const int on = 1;
+    setsockopt(tunnel.ports.udp4.get(), SOL_SOCKET, SO_NO_CHECK, &on, sizeof on);
+    options.gso = false;
+  }
+  return options;
+}
+
 absl::Status DataPlane::AddTunnel(TunnelPorts ports) {
   auto owned = std::make_unique<Tunnel>();
   Tunnel& tunnel = *owned;
   tunnel.ports = std::move(ports);
   const uint32_t id = tunnel.ports.path->tunnel;
-  const auto port_of = [](const UniqueFd& fd) {
-    return fd.valid() ? std::make_unique<ports::UdpPort>(fd.get()) : nullptr;
+  const ports::UdpPort::Options options = PortOptions(tunnel);
+  const auto port_of = [&](const UniqueFd& fd) {
+    return fd.valid() ? std::make_unique<ports::UdpPort>(fd.get(), options) : nullptr;
   };
   tunnel.receive4 = port_of(tunnel.ports.udp4);
   tunnel.receive6 = port_of(tunnel.ports.udp6);
@@ -176,7 +213,9 @@ absl::Status DataPlane::AddTunnel(TunnelPorts ports) {
     tunnel.writers.push_back(std::make_unique<TunWriter>(tunnel.ports.tun.front().get(),
                                                          tunnel.ports.tso, tunnel.ports.uso));
     TunSink* sink = tunnel.writers.back().get();
-    rx->worker->Call([&] { rx->by_port[tunnel.ports.path->listen_port] = {tunnel.ports.path, sink}; });
+    rx->worker->Call([&] {
+      rx->by_port[tunnel.ports.path->listen_port] = {tunnel.ports.path, sink};
+    });
   }
   for (size_t w = 0; w < tx_.size(); ++w) {
     std::vector<size_t> queues;
@@ -260,6 +299,8 @@ void DataPlane::SetNextHop(uint32_t carrier, const Endpoint& endpoint, uint32_t 
   for (const auto& [id, tunnel] : tunnels_) {
     NextHop hop{it->second.queues.front().get(), std::min(mtu, it->second.mtu), outer};
     hop.outer.source.port = tunnel->ports.path->listen_port;
+    const ClassicPath* classic = tunnel->ports.path->classic;
+    hop.outer.udp4_checksum = classic != nullptr && classic->udp_checksum;
     for (const auto& sender : tunnel->senders) {
       sender->worker->worker->Call([&] { sender->sink->SetNextHop(endpoint, hop); });
     }
@@ -281,6 +322,8 @@ void DataPlane::SendStaged(uint32_t id) {
     // RemoveTunnel runs its own command after this one, so the pointers stay good.
     sender->worker->worker->Post([this, s = sender.get(), path = it->second->ports.path] {
       s->worker->pipeline->FlushStaged(*path, *s->sink, clock_.Now());
+      for (const int fd : s->resting) s->worker->worker->SetEvents(fd, EPOLLIN);
+      s->resting.clear();
     });
   }
 }
@@ -293,9 +336,12 @@ int DataPlane::Send(uint32_t id, const session::Path& path, absl::Span<const uin
       path.remote.address.is_v4() ? tunnel.control4.get() : tunnel.control6.get();
   if (port == nullptr) return EAFNOSUPPORT;
   const IpAddress* local = path.local.is_set() ? &path.local : nullptr;
-  ports::SendResult r = port->Send(path.remote, local, 0, frame.data(), frame.size(), frame.size());
+  packet::OuterFields fields;
+  if (const ClassicPath* classic = tunnel.ports.path->classic) fields.ttl = classic->ttl;
+  ports::SendResult r =
+      port->Send(path.remote, local, fields, frame.data(), frame.size(), frame.size());
   if (r.status == ports::SendStatus::kUnreachable && local != nullptr) {
-    r = port->Send(path.remote, nullptr, 0, frame.data(), frame.size(), frame.size());
+    r = port->Send(path.remote, nullptr, fields, frame.data(), frame.size(), frame.size());
   }
   if (r.status == ports::SendStatus::kSent) return 0;
   return r.error != 0 ? r.error : EIO;

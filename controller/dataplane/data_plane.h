@@ -1,5 +1,5 @@
-// The workers of this daemon and which descriptors each of them serves. Called by the control thread
-// only; workers belong to the daemon, not to a tunnel.
+// The workers of this daemon and which descriptors each of them serves. Called by the control
+// thread only; workers belong to the daemon, not to a tunnel.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,11 @@
 namespace cipe::dataplane {
 
 struct TunnelPorts {
-  TunnelPath* path = nullptr;       // outlives the tunnel's stay here
-  std::vector<UniqueFd> tun;        // one per queue
-  UniqueFd udp4, udp6;              // either may be invalid
+  TunnelPath* path = nullptr;  // outlives the tunnel's stay here
+  std::vector<UniqueFd> tun;   // one per queue
+  UniqueFd udp4, udp6;         // either may be invalid
   bool tso = false, uso = false;
-  bool afxdp = false;               // send through AF_XDP
+  bool afxdp = false;  // send through AF_XDP
 };
 
 class DataPlane {
@@ -56,7 +56,8 @@ class DataPlane {
                   const packet::OuterPath& outer);
   void ForgetNextHop(const Endpoint& endpoint);
 
-  // Packets that waited for a session of this tunnel may go now.
+  // Packets that waited for a session of this tunnel may go now; netdevs whose reading rested are
+  // read again.
   void SendStaged(uint32_t tunnel);
   // Control frames and keepalives, from the control thread's own port.
   // Returns 0, or the errno for which this host cannot send to that endpoint.
@@ -81,33 +82,38 @@ class DataPlane {
     std::unique_ptr<CarrierSink> sink;
     std::vector<std::unique_ptr<ports::TunPort>> tun;
     std::unique_ptr<uint8_t[]> buffer;
+    std::vector<int> resting;  // netdev queues not read until SendStaged; worker's thread
   };
   struct Tunnel {
     TunnelPorts ports;
-    std::vector<std::unique_ptr<TunWriter>> writers;   // by RX worker
+    std::atomic<bool> fragmenting{false};             // ports::UdpPort::Options
+    std::vector<std::unique_ptr<TunWriter>> writers;  // by RX worker
     std::unique_ptr<ports::UdpPort> receive4, receive6;
     std::vector<std::unique_ptr<Sender>> senders;
     std::unique_ptr<ports::UdpPort> control4, control6;
     RxWorker* socket_worker = nullptr;
-    Instant ask_again_at{};                            // its thread's: see HearTooBig
-    std::vector<ports::UdpError> errors;               // guarded by error_mutex
+    Instant ask_again_at{};               // its thread's: see HearTooBig
+    std::vector<ports::UdpError> errors;  // guarded by error_mutex
     std::mutex error_mutex;
   };
   struct Carrier {
     uint32_t mtu = 0;
     std::vector<std::unique_ptr<XskQueue>> queues;
-    std::vector<RxWorker*> workers;                    // by queue
+    std::vector<RxWorker*> workers;  // by queue
   };
 
-  DataPlane(const Clock& clock) : clock_(clock) {}
+  DataPlane(const Clock& clock, EventQueue& events) : clock_(clock), events_(events) {}
+  static ports::UdpPort::Options PortOptions(Tunnel& tunnel);
   void WatchSocket(Tunnel& tunnel, ports::UdpPort* port);
   bool ReceiveSocket(Tunnel& tunnel, ports::UdpPort& port, uint32_t events, Instant now);
   void TakeSocketErrors(Tunnel& tunnel, ports::UdpPort& port, Instant now);
+  void ReportClassicError(Tunnel& tunnel, const std::vector<ports::UdpError>& errors);
   void HearTooBig(Tunnel& tunnel, const Endpoint& destination, Instant now);
   void StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t> queues);
   bool ReadTun(Tunnel& tunnel, Sender& sender, ports::TunPort& tun, Instant now);
 
   const Clock& clock_;
+  EventQueue& events_;
   std::function<void(uint32_t, const Endpoint&)> next_hop_wanted_;
   std::vector<std::unique_ptr<RxWorker>> rx_;
   std::vector<std::unique_ptr<TxWorker>> tx_;

@@ -1,5 +1,5 @@
-// What workers tell the control thread. One bounded queue; a full queue drops and counts, so a flood
-// of control frames costs memory once.
+// What workers tell the control thread. One bounded queue; a full queue drops and counts, so a
+// flood of control frames costs memory once.
 #pragma once
 
 #include <array>
@@ -14,21 +14,28 @@
 namespace cipe::dataplane {
 
 enum class EventType : uint8_t {
-  kControlFrame,      // handshake or cookie frame: tunnel, path, data
-  kHandshakeWanted,   // peer: packets wait; session: the one that may send no more, 0 = none
-  kRekeyWanted,       // peer, session: packet limit near
-  kConfirmed,         // peer, session, path: first authenticated frame under it
-  kRoamed,            // peer, session, path: authenticated from somewhere else
-  kControlTlv,        // peer, session, path, data: decrypted in-tunnel control
+  kControlFrame,     // handshake or cookie frame: tunnel, path, data
+  kHandshakeWanted,  // peer: packets wait; session: the one that may send no more, 0 = none
+  kRekeyWanted,      // peer, session: packet limit near
+  kConfirmed,        // peer, session, path: first authenticated frame under it
+  kRoamed,           // peer, session, path: authenticated from somewhere else
+  kControlTlv,       // peer, session, path, data: decrypted in-tunnel control
+  // Protocol 3. `session` is the classic::Under of what came in.
+  kClassicBlock,   // peer, session, path, data: exchange or control block
+  kClassicReport,  // peer, data[0]: kReport*
+  kClassicHeard,   // peer, session, path: data from somewhere else than the known path
+  kClassicInner,   // peer, session, path, data: inner source address, 4 octets
+  kClassicError,   // tunnel, path.remote, session: errno that the network gave for it
 };
 
 inline constexpr size_t kMaxEventData = 512;
+inline constexpr uint8_t kReportSendLimit = 1, kReportReceiveLimit = 2, kReportNoKey = 4;
 
 struct Event {
   EventType type{};
   uint32_t tunnel = 0;
   uint32_t peer = 0;
-  uint32_t session = 0;      // local index
+  uint32_t session = 0;  // local index
   session::Path path;
   uint16_t size = 0;
   uint16_t plaintext_size = 0;  // kControlTlv: octets that arrived; `data` holds the first of them

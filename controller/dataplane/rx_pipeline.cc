@@ -15,7 +15,7 @@ using session::Session;
 using session::Slot;
 
 RxPipeline::RxPipeline(session::SessionTable& sessions, EventQueue& events)
-    : sessions_(sessions), events_(events) {
+    : sessions_(sessions), events_(events), classic_(events) {
   pending_.reserve(kMaxBatch);
   jobs_.reserve(kMaxBatch);
   job_owners_.reserve(kMaxBatch);
@@ -51,6 +51,10 @@ int RxPipeline::ParseHeader(TunnelPath& tunnel, const RxFrame& frame, Instant no
 
 void RxPipeline::Process(TunnelPath& tunnel, TunSink& sink, absl::Span<const RxFrame> frames,
                          Instant now) {
+  if (tunnel.classic != nullptr) {
+    classic_.Process(tunnel, sink, frames, now);
+    return WriteOut(tunnel, sink);
+  }
   pending_.clear();
   for (const RxFrame& frame : frames) {
     const uint8_t type = frame.size == 0 ? 0 : frame.data[0];
@@ -75,13 +79,6 @@ void RxPipeline::Process(TunnelPath& tunnel, TunSink& sink, absl::Span<const RxF
     first = last;
   }
   WriteOut(tunnel, sink);
-}
-
-void RxPipeline::WriteOut(TunnelPath& tunnel, TunSink& sink) {
-  if (sink.coalescer().packets() == 0) return;
-  const auto refused = sink.Write(sink.coalescer().Finish());
-  if (refused.full > 0) tunnel.drops.Add(cipe_drop_rx_tun_full, refused.full);
-  if (refused.error > 0) tunnel.drops.Add(cipe_drop_rx_tun_error, refused.error);
 }
 
 void RxPipeline::OpenRun(size_t first, size_t last, Instant now) {
@@ -160,10 +157,10 @@ void RxPipeline::Learn(const Pending& pending) {
   }
 }
 
-void RxPipeline::Deliver(TunnelPath& tunnel, TunSink& sink, const Pending& pending,
-                         uint8_t* inner, uint32_t size) {
+void RxPipeline::Deliver(TunnelPath& tunnel, TunSink& sink, const Pending& pending, uint8_t* inner,
+                         uint32_t size) {
   session::PeerPath& peer = pending.session->path();
-  if (size == 0) return;   // keepalive
+  if (size == 0) return;  // keepalive
   if (inner[0] == 0) {
     event_.plaintext_size = static_cast<uint16_t>(size);
     ReportEvent(EventType::kControlTlv, pending,

@@ -3,7 +3,7 @@
 //   header -> session and lane -> replay pre-check -> AEAD open in place -> replay commit
 //   -> endpoint learn -> source filter (allowed IPs) -> ECN -> coalesce -> one write per run
 //
-// A rejected frame changes nothing but a counter.
+// A rejected frame changes nothing but a counter. Frames of protocol 3 go to ClassicRx.
 #pragma once
 
 #include <cstdint>
@@ -12,34 +12,13 @@
 #include "absl/types/span.h"
 #include "base/clock.h"
 #include "crypto/aead.h"
+#include "dataplane/classic_rx.h"
 #include "dataplane/event.h"
+#include "dataplane/rx_frame.h"
 #include "dataplane/tunnel_path.h"
-#include "packet/coalescer.h"
 #include "session/session_table.h"
 
 namespace cipe::dataplane {
-
-// A UDP payload in a buffer that stays valid and writable until Process returns.
-struct RxFrame {
-  uint8_t* data = nullptr;
-  uint32_t size = 0;
-  uint8_t ecn = 0;               // of the outer header, 2 bits
-  const session::Path* path = nullptr;   // where it came from; many frames share one
-};
-
-// The tunnel netdev, as the receive road sees it. The in-memory one lives beside the simulation.
-class TunSink {
- public:
-  virtual ~TunSink() = default;
-  // Takes every write; returns how many inner packets were refused, by reason.
-  struct Refused {
-    uint32_t full = 0;
-    uint32_t error = 0;
-  };
-  virtual Refused Write(absl::Span<const packet::PacketWrite> writes) = 0;
-  // Gathers what one Process delivers; joins what this netdev takes joined.
-  virtual packet::Coalescer& coalescer() = 0;
-};
 
 class RxPipeline {
  public:
@@ -68,7 +47,6 @@ class RxPipeline {
   void Learn(const Pending& pending);
   void Deliver(TunnelPath& tunnel, TunSink& sink, const Pending& pending, uint8_t* inner,
                uint32_t size);
-  void WriteOut(TunnelPath& tunnel, TunSink& sink);
   void ReportEvent(EventType type, const Pending& pending, absl::Span<const uint8_t> data);
 
   session::SessionTable& sessions_;
@@ -76,6 +54,7 @@ class RxPipeline {
   std::vector<Pending> pending_;
   std::vector<OpenJob> jobs_;
   std::vector<Pending*> job_owners_;
+  ClassicRx classic_;
   Event event_;
 };
 

@@ -1,11 +1,12 @@
-// What workers know of a tunnel. Made by the control thread before workers see it, freed after every
-// worker has let go of it.
+// What workers know of a tunnel. Made by the control thread before workers see it, freed after
+// every worker has let go of it.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <vector>
 
+#include "dataplane/classic_path.h"
 #include "peers/allowed_ips.h"
 #include "session/peer_path.h"
 
@@ -26,9 +27,10 @@ struct PeerMap {
 struct TunnelPath {
   uint32_t tunnel = 0;
   uint16_t listen_port = 0;
-  bool uso = false;                         // the netdev takes UDP runs as one packet
+  bool uso = false;  // the netdev takes UDP runs as one packet
   std::atomic<const PeerMap*> peer_map{nullptr};
-  session::DropCounters drops;              // what cannot be laid at a peer's door
+  ClassicPath* classic = nullptr;  // protocol 3; null for protocol 5
+  session::DropCounters drops;     // what cannot be laid at a peer's door
 };
 
 }  // namespace cipe::dataplane

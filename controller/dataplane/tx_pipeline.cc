@@ -26,7 +26,7 @@ constexpr auto kStagedLifetime = 15s;
 }  // namespace
 
 TxPipeline::TxPipeline(EventQueue& events)
-    : events_(events), run_(std::make_unique<uint8_t[]>(kRunBuffer)) {}
+    : events_(events), run_(std::make_unique<uint8_t[]>(kRunBuffer)), classic_(events) {}
 
 void TxPipeline::Process(TunnelPath& tunnel, RunSink& sink, const packet::VnetHeader& header,
                          uint8_t* packet, size_t size, Instant now) {
@@ -40,6 +40,7 @@ void TxPipeline::Process(TunnelPath& tunnel, RunSink& sink, const packet::VnetHe
 
 void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data, uint32_t size,
                          Instant now) {
+  if (tunnel.classic != nullptr) return classic_.Add(tunnel, sink, data, size, now);
   packet::IpView ip;
   if (!packet::ParseIp(data, size, &ip)) {
     tunnel.drops.Add(cipe_drop_tx_bad_inner);
@@ -122,26 +123,31 @@ void TxPipeline::SealInto(Session& session, RunSink& sink, const uint8_t* data, 
   if (run_count_ == run_max_ || run_closed_) Flush(now);
 }
 
+void CountSend(PeerPath& peer, SendResult result, uint64_t packets, uint64_t octets) {
+  switch (result) {
+    case SendResult::kSent:
+      peer.traffic.tx_packets.fetch_add(packets, std::memory_order_relaxed);
+      peer.traffic.tx_bytes.fetch_add(octets, std::memory_order_relaxed);
+      break;
+    case SendResult::kNoBuffer:
+      peer.drops.Add(cipe_drop_tx_no_buffer, packets);
+      break;
+    case SendResult::kTooBig:
+      peer.drops.Add(cipe_drop_tx_too_big, packets);
+      break;
+    case SendResult::kError:
+      peer.drops.Add(cipe_drop_tx_send_error, packets);
+      break;
+  }
+}
+
 void TxPipeline::Flush(Instant now) {
+  classic_.Flush(now);
   if (run_count_ == 0) return;
   PeerPath& peer = run_session_->path();
   const SendResult result =
-      run_sink_->SendRun(run_path_, run_ecn_, run_.get(), run_size_, run_each_);
-  switch (result) {
-    case SendResult::kSent:
-      peer.traffic.tx_packets.fetch_add(run_count_, std::memory_order_relaxed);
-      peer.traffic.tx_bytes.fetch_add(run_inner_bytes_, std::memory_order_relaxed);
-      break;
-    case SendResult::kNoBuffer:
-      peer.drops.Add(cipe_drop_tx_no_buffer, run_count_);
-      break;
-    case SendResult::kTooBig:
-      peer.drops.Add(cipe_drop_tx_too_big, run_count_);
-      break;
-    case SendResult::kError:
-      peer.drops.Add(cipe_drop_tx_send_error, run_count_);
-      break;
-  }
+      run_sink_->SendRun(run_path_, {.tos = run_ecn_}, run_.get(), run_size_, run_each_);
+  CountSend(peer, result, run_count_, run_inner_bytes_);
   peer.last_sent.store(ToNanos(now), std::memory_order_relaxed);
   run_count_ = run_size_ = run_each_ = 0;
   run_inner_bytes_ = 0;
@@ -174,6 +180,7 @@ void TxPipeline::Stage(TunnelPath& tunnel, PeerPath& peer, const uint8_t* data, 
 }
 
 void TxPipeline::FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now) {
+  if (tunnel.classic != nullptr) return classic_.FlushStaged(tunnel, sink, now);
   for (size_t left = staged_.size(); left > 0; --left) {
     Staged s = std::move(staged_.front());
     staged_.pop_front();
@@ -193,6 +200,7 @@ void TxPipeline::FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now) {
 }
 
 void TxPipeline::DropStaged(const TunnelPath& tunnel) {
+  classic_.DropStaged(tunnel);
   std::erase_if(staged_, [&](const Staged& s) {
     if (s.tunnel != &tunnel) return false;
     staged_bytes_ -= s.packet.size();

@@ -11,25 +11,14 @@
 
 #include "absl/types/span.h"
 #include "base/clock.h"
+#include "dataplane/classic_tx.h"
 #include "dataplane/event.h"
+#include "dataplane/run_sink.h"
 #include "dataplane/tunnel_path.h"
 #include "packet/segmenter.h"
 #include "session/session.h"
 
 namespace cipe::dataplane {
-
-enum class SendResult { kSent, kNoBuffer, kTooBig, kError };
-
-// The carrier, as the transmit road sees it: sends `total` octets as datagrams of `each` octets, the
-// last possibly shorter.
-class RunSink {
- public:
-  virtual ~RunSink() = default;
-  virtual SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
-                             size_t total, size_t each) = 0;
-  // Most datagrams of `each` octets one SendRun takes.
-  virtual size_t MaxRun(Family family, size_t each) const = 0;
-};
 
 class TxPipeline {
  public:
@@ -45,7 +34,10 @@ class TxPipeline {
   // Packets that waited for a session which now exists are sent; too old ones dropped.
   void FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now);
   void DropStaged(const TunnelPath& tunnel);
-  bool has_staged() const { return !staged_.empty(); }
+  // Protocol 3: see ClassicTx.
+  bool ShouldPause(const TunnelPath& tunnel, Instant now) const {
+    return classic_.ShouldPause(tunnel, now);
+  }
 
  private:
   struct Staged {
@@ -61,14 +53,13 @@ class TxPipeline {
   void Stage(TunnelPath& tunnel, session::PeerPath& peer, const uint8_t* data, uint32_t size,
              Instant now);
   void WantHandshake(session::PeerPath& peer, uint32_t exhausted);
-  void CountResult(SendResult result);
 
   EventQueue& events_;
   packet::Segmenter segmenter_;
   std::unique_ptr<uint8_t[]> run_;
   // The run being gathered; empty when run_count_ is 0.
   size_t run_size_ = 0, run_each_ = 0, run_count_ = 0, run_max_ = 0;
-  bool run_closed_ = false;            // a shorter datagram ended it
+  bool run_closed_ = false;  // a shorter datagram ended it
   uint8_t run_ecn_ = 0;
   uint64_t run_inner_bytes_ = 0;
   session::Session* run_session_ = nullptr;
@@ -77,6 +68,7 @@ class TxPipeline {
   session::Path run_path_;
   std::deque<Staged> staged_;
   size_t staged_bytes_ = 0;
+  ClassicTx classic_;
   Event event_;
 };
 

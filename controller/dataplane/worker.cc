@@ -72,6 +72,13 @@ void Worker::Unwatch(int fd) {
   std::erase(busy_, fd);
 }
 
+void Worker::SetEvents(int fd, uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.fd = fd;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+}
+
 void Worker::RunCommands() {
   uint64_t count;
   [[maybe_unused]] const ssize_t n = read(wake_.get(), &count, sizeof count);

@@ -33,9 +33,12 @@ class Worker {
   void Post(std::function<void()> command);
   void Call(std::function<void()> command);
 
-  // On the worker's thread only (from commands). `fd` is borrowed and unwatched before it is closed.
+  // On the worker's thread only (from commands). `fd` is borrowed and unwatched before it is
+  // closed.
   void Watch(int fd, uint32_t events, Handler handler);
   void Unwatch(int fd);
+  // Changes what a watched descriptor is watched for; 0 rests it.
+  void SetEvents(int fd, uint32_t events);
   // Called at the end of every turn, after all handlers.
   void SetEndOfTurn(std::function<void(Instant)> hook) { end_of_turn_ = std::move(hook); }
 
@@ -55,9 +58,9 @@ class Worker {
   UniqueFd wake_;
   std::mutex mutex_;
   std::vector<std::function<void()>> commands_;
-  bool stop_ = false;   // guarded by mutex_
+  bool stop_ = false;  // guarded by mutex_
   absl::flat_hash_map<int, std::shared_ptr<Handler>> handlers_;
-  std::vector<int> busy_;   // had more to do
+  std::vector<int> busy_;  // had more to do
   std::function<void(Instant)> end_of_turn_;
   std::atomic<uint64_t> turns_{0};
   std::thread thread_;

@@ -123,22 +123,21 @@ absl::Status Daemon::SetUp(ipc::Hello& hello) {
   options.event_wake = event_wake_.get();
   engine_ = std::make_unique<Engine>(options, clock_, rng_, *this, *store_);
   CIPE_ASSIGN_OR_RETURN(
-      plane_, dataplane::DataPlane::Create(
-                  clock_, engine_->sessions(), engine_->quiescent(), engine_->events(),
-                  [this](uint32_t tunnel, const Endpoint& endpoint) {
-                    loop_->Post([this, tunnel, endpoint] {
-                      Tell(ipc::NextHopWanted{tunnel, endpoint});
-                    });
-                  }));
+      plane_,
+      dataplane::DataPlane::Create(
+          clock_, engine_->sessions(), engine_->quiescent(), engine_->events(),
+          [this](uint32_t tunnel, const Endpoint& endpoint) {
+            loop_->Post([this, tunnel, endpoint] { Tell(ipc::NextHopWanted{tunnel, endpoint}); });
+          }));
   control::ServerOptions server_options;
   server_options.owner = hello.starter_uid;
-  CIPE_ASSIGN_OR_RETURN(
-      server_, control::ControlServer::Create(
-                   *loop_, std::move(hello.control_listener),
-                   [this](const control::Request& request, control::Responder responder) {
-                     OnRequest(request, std::move(responder));
-                   },
-                   server_options));
+  CIPE_ASSIGN_OR_RETURN(server_,
+                        control::ControlServer::Create(
+                            *loop_, std::move(hello.control_listener),
+                            [this](const control::Request& request, control::Responder responder) {
+                              OnRequest(request, std::move(responder));
+                            },
+                            server_options));
   return absl::OkStatus();
 }
 
@@ -179,6 +178,7 @@ void Daemon::On(ipc::CarrierRemove& remove) {
 
 void Daemon::On(ipc::TunnelAdd& add) {
   const uint32_t id = add.tunnel;
+  if (add.log.valid()) AddLogTap(add.config.name, std::move(add.log));
   dataplane::TunnelPorts ports;
   ports.tun = std::move(add.tun);
   ports.udp4 = std::move(add.udp4);
@@ -201,6 +201,7 @@ void Daemon::On(ipc::TunnelAdd& add) {
 
 void Daemon::On(ipc::TunnelRemove& remove) {
   engine_->CloseSessions(remove.tunnel);
+  if (const Tunnel* tunnel = engine_->FindTunnel(remove.tunnel)) RemoveLogTap(tunnel->config.name);
   engine_->StopTunnel(remove.tunnel);
   plane_->RemoveTunnel(remove.tunnel);
   CheckWaiters(remove.tunnel, true);
@@ -217,13 +218,16 @@ void Daemon::On(ipc::DatapathChanged& changed) {
   engine_->DatapathChanged(changed);
 }
 
-// By way of every worker: one that hangs is as good as dead, and it takes this thread along the next
-// time it is asked for something.
+// By way of every worker: one that hangs is as good as dead, and it takes this thread along the
+// next time it is asked for something.
 void Daemon::On(ipc::Ping& ping) {
   if (plane_ == nullptr) return;  // it could not be set up: this process is about to end
-  plane_->AfterTurn([this, number = ping.number] {
-    loop_->Post([this, number] { Tell(ipc::Pong{number}); });
-  });
+  plane_->AfterTurn(
+      [this, number = ping.number] { loop_->Post([this, number] { Tell(ipc::Pong{number}); }); });
+}
+
+void Daemon::On(ipc::ClassicRelay& relay) {
+  engine_->ClassicRelay(relay.tunnel, relay.relay, relay.state);
 }
 
 void Daemon::On(ipc::NextHop& hop) {
@@ -278,6 +282,14 @@ void Daemon::ResolveAgain(uint32_t tunnel, uint32_t peer) {
 
 void Daemon::SmallestMtu(uint32_t tunnel, uint32_t mtu) { Tell(ipc::SmallestMtu{tunnel, mtu}); }
 
+void Daemon::ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) {
+  Tell(ipc::ClassicPeer{tunnel, peer, ptpaddr});
+}
+
+void Daemon::ClassicOver(uint32_t tunnel, const std::string& reason) {
+  Tell(ipc::ClassicOver{tunnel, reason});
+}
+
 void Daemon::PeerConnected(uint32_t tunnel, uint32_t) { CheckWaiters(tunnel, false); }
 
 // ---- control socket ----
@@ -288,9 +300,9 @@ absl::Status Daemon::CheckDirectories(const control::Request& request) const {
   const auto check = [](const std::string& wanted, const std::string& ours, const char* what,
                         const char* option) -> absl::Status {
     if (wanted.empty() || wanted == ours) return absl::OkStatus();
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the running ciped uses ", what, " directory ", ours, ", not ", wanted, ": leave ", option,
-        " out, or run another ciped with its own --runtime-dir"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the running ciped uses ", what, " directory ", ours, ", not ", wanted,
+                     ": leave ", option, " out, or run another ciped with its own --runtime-dir"));
   };
   CIPE_RETURN_IF_ERROR(check(request.config_dir, config_dir_, "config", "--config-dir"));
   return check(request.state_dir, state_dir_, "state", "--state-dir");
@@ -325,6 +337,10 @@ void Daemon::ForgetClock(const control::Request& request, control::Responder res
         absl::NotFoundError(absl::StrCat("tunnel ", request.name, " has no peer ", request.peer,
                                          "; `cipectl show peers ", request.name, "` lists them")));
   }
+  if (ClassicPeers::Is(*tunnel)) {
+    return responder.Fail(absl::FailedPreconditionError(absl::StrCat(
+        "tunnel ", request.name, " uses protocol 3, which has no time stamps to forget")));
+  }
   const uint64_t id = next_request_++;
   pending_[id] = Pending{request.name,
                          false,
@@ -348,10 +364,11 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
       const auto it = carriers_.find(id);
       if (it == carriers_.end()) continue;
       const CarrierInfo& c = it->second;
-      status.carriers.push_back(
-          {c.name, c.queues,
-           c.queues == 0 ? "socket" : c.zero_copy ? "afxdp-zerocopy" : "afxdp-copy",
-           std::nullopt});
+      status.carriers.push_back({c.name, c.queues,
+                                 c.queues == 0 ? "socket"
+                                 : c.zero_copy ? "afxdp-zerocopy"
+                                               : "afxdp-copy",
+                                 std::nullopt});
     }
   }
   if (const auto drops = store_->maps().Drops(); drops.ok()) {
@@ -366,7 +383,7 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
 
 // `up` waits for these: who has no endpoint here starts whenever he likes.
 bool Daemon::Missing(const Peer& peer) {
-  return peer.config.endpoint.has_value() && peer.current == nullptr;
+  return peer.config.endpoint.has_value() && !Engine::Connected(peer);
 }
 
 // Asked for each peer that connects; naming them is for the end.
@@ -387,8 +404,8 @@ std::string Daemon::MissingPeers(const Tunnel& tunnel) const {
 void Daemon::FinishUp(Pending& pending, uint32_t id) {
   const Tunnel* tunnel = engine_->FindTunnel(id);
   if (tunnel == nullptr) {
-    return pending.responder.Fail(absl::InternalError(absl::StrCat(
-        "tunnel ", pending.name, " did not come up in the engine; its log says why")));
+    return pending.responder.Fail(absl::InternalError(
+        absl::StrCat("tunnel ", pending.name, " did not come up in the engine; its log says why")));
   }
   if (!pending.wait || MissingPeers(*tunnel).empty()) {
     return pending.responder.Send(control::UpReply(pending.name, WhyDegraded(*tunnel)));
@@ -432,7 +449,7 @@ void Daemon::TakeNetworkErrors() {
 
 void Daemon::CheckSuspend() {
   timespec running{};
-  clock_gettime(CLOCK_MONOTONIC, &running);   // stands still while suspended, clock_ does not
+  clock_gettime(CLOCK_MONOTONIC, &running);  // stands still while suspended, clock_ does not
   const Duration slept = clock_.Now().time_since_epoch() - std::chrono::seconds(running.tv_sec) -
                          std::chrono::nanoseconds(running.tv_nsec);
   if (slept - slept_ > kSuspendNoticed && slept_ >= Duration::zero()) {

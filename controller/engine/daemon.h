@@ -31,6 +31,8 @@ class Daemon final : public World {
                  bool must_be_durable) override;
   void ResolveAgain(uint32_t tunnel, uint32_t peer) override;
   void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
+  void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) override;
+  void ClassicOver(uint32_t tunnel, const std::string& reason) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;
 
  private:
@@ -71,6 +73,7 @@ class Daemon final : public World {
   void On(ipc::EndpointResolved& resolved);
   void On(ipc::DatapathChanged& changed);
   void On(ipc::Ping& ping);
+  void On(ipc::ClassicRelay& relay);
   void On(ipc::NextHop& hop);
   void On(ipc::Reply& reply);
   void Tell(ipc::Message message);
@@ -106,7 +109,7 @@ class Daemon final : public World {
   std::vector<std::unique_ptr<Waiter>> waiters_;
   uint64_t next_request_ = 1;
   TimerId tick_ = TimerId::kNone;
-  Duration slept_{-1};   // in suspend since boot, as last seen; negative: not yet
+  Duration slept_{-1};  // in suspend since boot, as last seen; negative: not yet
   int exit_code_ = 0;
 };
 

@@ -72,6 +72,7 @@ Engine::Diagnosis Engine::NoAnswer(const Peer& peer) {
 }
 
 Engine::Diagnosis Engine::Diagnose(const Peer& peer) const {
+  if (ClassicPeers::Is(*peer.tunnel)) return {ClassicPeers::WhyNot(peer), ""};
   if (peer.current != nullptr) return {};
   if (peer.clock_behind) {
     return {

@@ -25,6 +25,7 @@ Engine::Engine(const EngineOptions& options, const Clock& clock, Rng& rng, World
       world_(world),
       store_(store),
       events_(options.event_capacity, options.event_wake),
+      classic_(clock, rng, world),
       cookies_(rng, clock.Now()) {}
 
 Engine::~Engine() {
@@ -76,7 +77,9 @@ absl::Status Engine::FillPeer(Tunnel& tunnel, config::Peer config, const ipc::Pe
   peer.path.tunnel = tunnel.id();
   peer.configured = setup.endpoint;
   peer.path.path.Set({setup.endpoint, {}});
-  if (peer.config.auth == config::Auth::kSharedKey) {
+  if (tunnel.config.classic.has_value()) {
+    // Its one key is the tunnel's: ClassicPeers. No time stamps either, so no sender.
+  } else if (peer.config.auth == config::Auth::kSharedKey) {
     CIPE_ASSIGN_OR_RETURN(peer.shared,
                           handshake::SharedKeyIdentity::Create(*peer.config.shared_key));
     CIPE_RETURN_IF_ERROR(tunnel.keys->AddSharedKey(&*peer.shared));
@@ -89,7 +92,7 @@ absl::Status Engine::FillPeer(Tunnel& tunnel, config::Peer config, const ipc::Pe
     tunnel.by_key[peer.config.public_key] = &peer;
     peer.sender = senders_.Of(tunnel.identity->public_key());
   }
-  StartStamps(peer, setup.floor);
+  if (peer.sender != nullptr) StartStamps(peer, setup.floor);
   if (!peers_.emplace(setup.peer, &peer).second) {
     return absl::AlreadyExistsError(absl::StrCat("peer id ", setup.peer, " is in use"));
   }
@@ -110,9 +113,8 @@ absl::Status Engine::FillPeerMap(Tunnel& tunnel) {
   for (const auto& peer : tunnel.peers) {
     const auto handle = static_cast<uint32_t>(map->peers.size());
     for (const IpPrefix& prefix : peer->config.allowed_ips) {
-      CIPE_RETURN_IF_ERROR(map->allowed_ips.Insert(prefix, handle, [&](uint32_t other) {
-        return tunnel.peers[other]->config.name;
-      }));
+      CIPE_RETURN_IF_ERROR(map->allowed_ips.Insert(
+          prefix, handle, [&](uint32_t other) { return tunnel.peers[other]->config.name; }));
     }
     map->peers.push_back(&peer->path);
   }
@@ -131,8 +133,7 @@ absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
   tunnel.path.listen_port = add.listen_port;
   tunnel.path.uso = add.uso;
   if (tunnel.config.private_key.has_value()) {
-    CIPE_ASSIGN_OR_RETURN(tunnel.identity,
-                          handshake::Identity::Create(*tunnel.config.private_key));
+    CIPE_ASSIGN_OR_RETURN(tunnel.identity, handshake::Identity::Create(*tunnel.config.private_key));
   }
   tunnel.keys = std::make_unique<handshake::ListenerKeys>(
       tunnel.config.suite, tunnel.identity.has_value() ? &*tunnel.identity : nullptr);
@@ -143,6 +144,7 @@ absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
     CIPE_RETURN_IF_ERROR(FillPeer(tunnel, std::move(tunnel.config.peers[i]), add.peers[i]));
   }
   tunnel.config.peers.clear();
+  if (tunnel.config.classic.has_value()) CIPE_RETURN_IF_ERROR(classic_.Fill(tunnel));
   return FillPeerMap(tunnel);
 }
 
@@ -166,6 +168,7 @@ absl::Status Engine::AddTunnel(ipc::TunnelAdd& add) {
 void Engine::StartTunnel(uint32_t id) {
   Tunnel* tunnel = FindTunnel(id);
   if (tunnel == nullptr) return;
+  if (ClassicPeers::Is(*tunnel)) return classic_.Start(*tunnel);
   for (const auto& peer : tunnel->peers) {
     if (peer->current == nullptr && peer->configured.is_set()) StartHandshake(*peer);
   }
@@ -174,6 +177,7 @@ void Engine::StartTunnel(uint32_t id) {
 void Engine::StopTunnel(uint32_t id) {
   Tunnel* tunnel = FindTunnel(id);
   if (tunnel == nullptr) return;
+  if (ClassicPeers::Is(*tunnel)) classic_.Stop(*tunnel);
   for (const auto& peer : tunnel->peers) {
     AbandonAttempt(*peer);
     RetireAll(*peer);
@@ -216,11 +220,15 @@ void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endp
   // The same answer is no news: whoever was given up waits for traffic.
   if (before == endpoint) return;
   // An authenticated path wins over a name's answer; tries take turns between the two.
-  if (peer->current != nullptr) return;
+  if (Connected(*peer)) return;
   const Endpoint remote = peer->path.path.Get().remote;
   if (!remote.is_set() || remote == before) {
     peer->path.path.Set({endpoint, {}});
     SavePeer(*peer);
+  }
+  if (ClassicPeers::Is(*peer->tunnel)) {
+    if (peer->tunnel->classic->started) classic_.Start(*peer->tunnel);
+    return;
   }
   StartHandshake(*peer);
 }
@@ -246,6 +254,23 @@ std::vector<uint32_t> Engine::TunnelIds() const {
   return ids;
 }
 
+void Engine::ClassicRelay(uint32_t tunnel, const Endpoint& relay, const std::string& state) {
+  Tunnel* t = FindTunnel(tunnel);
+  if (t != nullptr && ClassicPeers::Is(*t)) classic_.OnRelay(*t, relay, state);
+}
+
+bool Engine::Connected(const Peer& peer) {
+  return ClassicPeers::Is(*peer.tunnel) ? ClassicPeers::Connected(*peer.tunnel)
+                                        : peer.current != nullptr;
+}
+
+void Engine::ClassicEvent(Peer& peer, const Event& event) {
+  const session::Path path = peer.path.path.Get();
+  const auto handshake = peer.latest_handshake;
+  classic_.OnEvent(peer, event);
+  if (!(path == peer.path.path.Get()) || handshake != peer.latest_handshake) SavePeer(peer);
+}
+
 void Engine::HandleEvents() {
   events_.Take(&taken_);
   for (const Event& event : taken_) {
@@ -255,6 +280,10 @@ void Engine::HandleEvents() {
     }
     Peer* peer = FindPeer(event.tunnel, event.peer);
     if (peer == nullptr) continue;
+    if (ClassicPeers::Is(*peer->tunnel)) {
+      ClassicEvent(*peer, event);
+      continue;
+    }
     Session* session = FindSession(*peer, event.session);
     switch (event.type) {
       case EventType::kHandshakeWanted:
@@ -287,7 +316,7 @@ void Engine::HandleEvents() {
       case EventType::kControlTlv:
         ControlTlv(event);
         break;
-      case EventType::kControlFrame:
+      default:  // the rest is of protocol 3
         break;
     }
   }

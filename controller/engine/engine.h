@@ -21,6 +21,7 @@
 #include "control/snapshot.h"
 #include "crypto/aead.h"
 #include "dataplane/event.h"
+#include "engine/classic_peers.h"
 #include "engine/lane_slots.h"
 #include "engine/session_store.h"
 #include "engine/stamps.h"
@@ -35,10 +36,10 @@
 namespace cipe::engine {
 
 struct EngineOptions {
-  protocol::NodeId node_id{};          // of this host, kept across restarts
+  protocol::NodeId node_id{};  // of this host, kept across restarts
   AeadBackend backend = AeadBackend::kOpenSsl;
   size_t event_capacity = 4096;
-  int event_wake = -1;                 // eventfd written when events wait
+  int event_wake = -1;  // eventfd written when events wait
   // Initiations worked on per second before sources must show a cookie.
   int load_limit = 200;
 };
@@ -77,6 +78,10 @@ class Engine {
   // Answer to World::SaveFloor with `must_be_durable`: `floor` is on disk, or why it is not.
   void FloorSaved(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                   const absl::Status& status);
+  // Protocol 3 behind a SOCKS5 server; `relay` unset: there is none now.
+  void ClassicRelay(uint32_t tunnel, const Endpoint& relay, const std::string& state);
+  // Whether data can flow, as far as this side knows.
+  static bool Connected(const Peer& peer);
   // The network said (unauthenticated) that frames to these destinations do not arrive. One look at
   // each peer, however many errors there are.
   struct NetworkError {
@@ -139,6 +144,7 @@ class Engine {
   void Confirm(Peer& peer, session::Session& session, const session::Path& path);
   void MakeCurrent(Peer& peer, session::Session* session, const session::Path& path);
   void SetSlot(session::Session* session, session::Slot slot);
+  void ClassicEvent(Peer& peer, const dataplane::Event& event);
   void Retire(session::Session* session);
   void RetireAll(Peer& peer);
   void SavePeer(const Peer& peer);
@@ -181,15 +187,16 @@ class Engine {
   dataplane::EventQueue events_;
   std::vector<dataplane::Event> taken_;
 
+  ClassicPeers classic_;
   absl::flat_hash_map<uint32_t, std::unique_ptr<Tunnel>> tunnels_;
   absl::flat_hash_map<uint32_t, Peer*> peers_;
   Senders senders_;
-  absl::flat_hash_map<uint32_t, Peer*> initiating_;        // by our index
-  absl::flat_hash_set<uint32_t> indices_;                  // in use or resting
-  std::deque<std::pair<Instant, uint32_t>> resting_;       // not reused before
+  absl::flat_hash_map<uint32_t, Peer*> initiating_;   // by our index
+  absl::flat_hash_set<uint32_t> indices_;             // in use or resting
+  std::deque<std::pair<Instant, uint32_t>> resting_;  // not reused before
   LaneSlots lane_slots_{CIPE_MAX_LANE_SLOTS};
   uint64_t generation_ = 0;
-  session::QuiescentDomain quiescent_;   // last of these: what it frees gives slots back
+  session::QuiescentDomain quiescent_;  // last of these: what it frees gives slots back
 
   handshake::CookieIssuer cookies_;
   handshake::RateLimiter rate_limiter_;

@@ -67,4 +67,7 @@ struct Peer {
   uint32_t id() const { return path.peer; }
 };
 
+// What World::Send said about a frame to `to`: counts it, and keeps the reason for `show`.
+void NoteSent(Peer& peer, const Endpoint& to, int error);
+
 }  // namespace cipe::engine

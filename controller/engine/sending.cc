@@ -7,14 +7,17 @@
 
 namespace cipe::engine {
 
-void Engine::SendTo(Peer& peer, const session::Path& path, absl::Span<const uint8_t> frame) {
-  const int error = world_.Send(peer.tunnel->id(), path, frame);
+void NoteSent(Peer& peer, const Endpoint& to, int error) {
   if (error == 0) return peer.send_trouble.clear();
   peer.path.drops.Add(cipe_drop_tx_send_error);
   // EPERM is what sendmsg(2) says when a rule for outgoing packets drops the frame.
   peer.send_trouble =
-      absl::StrCat("this host cannot send to ", path.remote.ToString(), ": ", std::strerror(error),
+      absl::StrCat("this host cannot send to ", to.ToString(), ": ", std::strerror(error),
                    error == EPERM ? " (by a firewall rule here)" : "");
+}
+
+void Engine::SendTo(Peer& peer, const session::Path& path, absl::Span<const uint8_t> frame) {
+  NoteSent(peer, path.remote, world_.Send(peer.tunnel->id(), path, frame));
 }
 
 }  // namespace cipe::engine

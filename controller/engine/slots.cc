@@ -108,6 +108,10 @@ void Engine::RetireAll(Peer& peer) {
 
 void Engine::WipeSessions() {
   for (const auto& [id, tunnel] : tunnels_) {
+    if (ClassicPeers::Is(*tunnel)) {
+      classic_.Renew(*tunnel);
+      continue;
+    }
     for (const auto& peer : tunnel->peers) {
       const bool had = peer->current != nullptr;
       RetireAll(*peer);
@@ -123,15 +127,13 @@ void Engine::MakeCurrent(Peer& peer, Session* session, const session::Path& path
   // greater ephemeral wins on both ends, the other can still receive. An initiation that came after
   // our own session was made is no such case: the peer has started anew and may have lost the old.
   bool crossed = false;
-  if (peer.current != nullptr &&
-      peer.current->setup().initiator != session->setup().initiator) {
+  if (peer.current != nullptr && peer.current->setup().initiator != session->setup().initiator) {
     const Session* ours = session->setup().initiator ? session : peer.current;
     const Session* theirs = session->setup().initiator ? peer.current : session;
     const Duration apart = ours->setup().created - theirs->setup().created;
     crossed = apart >= Duration::zero() && apart < protocol::kSimultaneousWindow;
   }
-  const bool old_wins =
-      crossed && peer.current->setup().tie_break > session->setup().tie_break;
+  const bool old_wins = crossed && peer.current->setup().tie_break > session->setup().tie_break;
   Session* winner = old_wins ? peer.current : session;
   Session* loser = old_wins ? session : peer.current;
   if (peer.previous != loser) Retire(peer.previous);
@@ -162,7 +164,7 @@ void Engine::SetPeerMtu(Peer& peer, uint32_t mtu) {
 }
 
 void Engine::InstallInitiated(Peer& peer, Session& session, const session::Path& path) {
-  session.confirmed = true;   // the response itself proved it
+  session.confirmed = true;  // the response itself proved it
   MakeCurrent(peer, &session, path);
   peer.latest_handshake = clock_.Wall();
   SavePeer(peer);
@@ -238,8 +240,8 @@ void Engine::Resume(Peer& peer, StoredSession& stored) {
                    : stored.slot == Slot::kNext     ? &peer.next
                                                     : nullptr;
   auto session = Session::Create(setup, send, receive, options_.backend);
-  const bool fits = slot != nullptr && *slot == nullptr &&
-                    stored.slot != Slot::kNone && session.ok() && !(*session)->Expired(now) &&
+  const bool fits = slot != nullptr && *slot == nullptr && stored.slot != Slot::kNone &&
+                    session.ok() && !(*session)->Expired(now) &&
                     indices_.insert(setup.local_index).second;
   if (!fits) {
     store_.Erase(setup.local_index >> CIPE_LANE_BITS);

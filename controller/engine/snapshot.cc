@@ -37,6 +37,7 @@ std::string Base64(absl::Span<const uint8_t> octets) {
 }
 
 control::PeerStatus StatusOf(const Peer& peer) {
+  if (ClassicPeers::Is(*peer.tunnel)) return ClassicPeers::StatusOf(peer);
   if (peer.current != nullptr) return control::PeerStatus::kConnected;
   if (peer.attempt.has_value()) {
     return peer.attempt->initiations > 1 ? control::PeerStatus::kNoAnswer
@@ -50,7 +51,9 @@ control::PeerSnapshot SnapshotOf(const Peer& peer, const Engine::Diagnosis& diag
   control::PeerSnapshot p;
   p.tunnel = peer.tunnel->config.name;
   p.name = peer.config.name;
-  p.public_key = peer.shared.has_value() ? "shared" : Base64(peer.config.public_key);
+  p.public_key = peer.shared.has_value() || ClassicPeers::Is(*peer.tunnel)
+                     ? "shared"
+                     : Base64(peer.config.public_key);
   if (const session::Path path = peer.path.path.Get(); path.remote.is_set()) {
     p.endpoint = path.remote.ToString();
   }
@@ -119,10 +122,12 @@ control::TunnelStatus SnapshotOf(const Tunnel& tunnel) {
     t.traffic.tx_packets += traffic.tx_packets;
   }
   t.drops = DropsOf(tunnel.path.drops);
+  if (ClassicPeers::Is(tunnel)) ClassicPeers::Describe(tunnel, &t);
   return t;
 }
 
-void AddDrops(control::Snapshot& out, const std::string& scope, const session::DropCounters& drops) {
+void AddDrops(control::Snapshot& out, const std::string& scope,
+              const session::DropCounters& drops) {
   for (const uint16_t reason : session::internal::kReasons) {
     if (const uint64_t n = drops.Get(reason); n > 0) {
       out.drops.push_back(
@@ -150,6 +155,9 @@ control::Snapshot Engine::TakeSnapshot() const {
       out.peers.push_back(SnapshotOf(*peer, Diagnose(*peer)));
       AddDrops(out, absl::StrCat("peer ", tunnel->config.name, "/", peer->config.name),
                peer->path.drops);
+      if (ClassicPeers::Is(*tunnel)) {
+        for (auto& key : ClassicPeers::Keys(*peer, now)) out.sessions.push_back(std::move(key));
+      }
       if (peer->current) out.sessions.push_back(SnapshotOf(*peer, *peer->current, "current", now));
       if (peer->next) out.sessions.push_back(SnapshotOf(*peer, *peer->next, "next", now));
       if (peer->previous) {

@@ -170,6 +170,10 @@ Instant Engine::Tick() {
   const Instant now = clock_.Now();
   Instant next = now + kNever;
   for (const auto& [id, tunnel] : tunnels_) {
+    if (ClassicPeers::Is(*tunnel)) {
+      next = std::min(next, classic_.Tick(*tunnel, now));
+      continue;
+    }
     for (const auto& peer : tunnel->peers) next = std::min(next, TickPeer(*peer, now));
   }
   if (quiescent_.Collect() > 0) next = std::min<Instant>(next, now + kLookInterval);

@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "config/model.h"
 #include "dataplane/tunnel_path.h"
+#include "engine/classic_state.h"
 #include "engine/peer.h"
 #include "handshake/responder.h"
 
@@ -29,6 +30,7 @@ struct Tunnel {
   std::vector<std::unique_ptr<Peer>> peers;
   absl::flat_hash_map<handshake::PublicKeyOctets, Peer*> by_key;
   absl::flat_hash_map<handshake::KeyId, Peer*> by_key_id;
+  std::unique_ptr<ClassicState> classic;  // protocol 3; null for protocol 5
 
   uint32_t id() const { return path.tunnel; }
   // Of the netdev, as the broker sets it.

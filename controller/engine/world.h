@@ -15,19 +15,25 @@ class World {
  public:
   virtual ~World() = default;
 
-  // One datagram (handshake, keepalive, in-tunnel control), Not-ECT. Losing it is allowed. Returns 0,
-  // or the errno for which this host could not even try.
+  // One datagram (handshake, keepalive, in-tunnel control), Not-ECT. Losing it is allowed. Returns
+  // 0, or the errno for which this host could not even try.
   virtual int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) = 0;
   // A session to send on has come: packets that waited may go.
   virtual void SendStaged(uint32_t tunnel) = 0;
-  // Keep these time stamps beyond this process, from before this returns. With `must_be_durable` the
-  // reservation is one to be made, and Engine::FloorSaved follows when it is on disk or cannot be.
+  // Keep these time stamps beyond this process, from before this returns. With `must_be_durable`
+  // the reservation is one to be made, and Engine::FloorSaved follows when it is on disk or cannot
+  // be.
   virtual void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                          bool must_be_durable) = 0;
   // The peer's configured endpoint did not answer; its name may have another address by now.
   virtual void ResolveAgain(uint32_t tunnel, uint32_t peer) = 0;
   // The smallest MTU announced by a peer of the tunnel changed, octets.
   virtual void SmallestMtu(uint32_t tunnel, uint32_t mtu) = 0;
+  // Protocol 3: who the peer is and which address its netdev has (unset = not known yet), once it
+  // was heard and whenever that changes.
+  virtual void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) = 0;
+  // Protocol 3: the documented end of the tunnel; it has to be taken down.
+  virtual void ClassicOver(uint32_t tunnel, const std::string& reason) = 0;
   // Something a waiting client or a log reader wants to know at once.
   virtual void PeerConnected(uint32_t tunnel, uint32_t peer) = 0;
 };

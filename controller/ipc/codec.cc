@@ -10,12 +10,14 @@
 namespace cipe::ipc {
 namespace {
 
-constexpr const char* kNames[] = {
-    "Hello",        "CarrierAdd",       "CarrierRemove", "TunnelAdd",
-    "TunnelRemove", "EndpointResolved", "NextHop",       "Reply",
-    "Ready",        "UpRequest",        "DownRequest",   "TunnelRemoved",
-    "FloorUpdate",  "NextHopWanted",    "ResolveWanted", "SmallestMtu",
-    "DatapathChanged", "Ping", "Pong"};
+constexpr const char* kNames[] = {"Hello",       "CarrierAdd",      "CarrierRemove",
+                                  "TunnelAdd",   "TunnelRemove",    "EndpointResolved",
+                                  "NextHop",     "Reply",           "Ready",
+                                  "UpRequest",   "DownRequest",     "TunnelRemoved",
+                                  "FloorUpdate", "NextHopWanted",   "ResolveWanted",
+                                  "SmallestMtu", "DatapathChanged", "Ping",
+                                  "Pong",        "ClassicRelay",    "ClassicPeer",
+                                  "ClassicOver"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 absl::Status Malformed(size_t type) {

@@ -78,6 +78,9 @@ void Fields(Ar& ar, config::EndpointSpec& m) {
   ar.Number(m.port);
 }
 
+template <typename Ar>
+void Fields(Ar& ar, config::ClassicOptions& m);
+
 template <typename Ar, typename T>
 void Optional(Ar& ar, std::optional<T>& m) {
   bool there = m.has_value();
@@ -99,6 +102,31 @@ void Fields(Ar& ar, config::Peer& m) {
   ar.Number(m.persistent_keepalive_s);
 }
 
+// Without the SOCKS password: only the broker talks to that server.
+template <typename Ar>
+void Fields(Ar& ar, config::ClassicOptions& m) {
+  ar.Enum(m.cipher, 0, 1);
+  ar.Enum(m.idea_order, 0, 1);
+  Optional(ar, m.key);
+  ar.Bool(m.nokey);
+  Fields(ar, m.me);
+  Fields(ar, m.peer);
+  Fields(ar, m.ipaddr);
+  Fields(ar, m.ptpaddr);
+  for (int* number :
+       {&m.mtu, &m.cttl, &m.metric, &m.tokxc, &m.tokey, &m.tokxts, &m.ping, &m.toping, &m.maxerr}) {
+    ar.Number(*number);
+  }
+  for (std::string* text : {&m.ipup, &m.ipdown, &m.arg}) ar.String(*text);
+  Optional(ar, m.socks);
+  for (std::string* text : {&m.socks_user, &m.device}) ar.String(*text);
+  for (bool* flag : {&m.debug, &m.dynip, &m.udpsum, &m.static_data, &m.roam_any, &m.kill}) {
+    ar.Bool(*flag);
+  }
+  ar.Enum(m.datapath, 0, 3);
+  ar.String(m.carrier);
+}
+
 template <typename Ar>
 void Fields(Ar& ar, config::Tunnel& m) {
   ar.String(m.name);
@@ -117,6 +145,7 @@ void Fields(Ar& ar, config::Tunnel& m) {
   ar.Number(m.rekey_s);
   Optional(ar, m.private_key);
   ar.List(m.peers, kMaxPeers, [&](config::Peer& p) { Fields(ar, p); });
+  Optional(ar, m.classic);
 }
 
 template <typename Ar>
@@ -198,6 +227,7 @@ void Fields(Ar& ar, TunnelAdd& m) {
   ar.List(m.tun, kMaxQueues, [&](UniqueFd& fd) { ar.Fd(fd); });
   ar.Fd(m.udp4);
   ar.Fd(m.udp6);
+  ar.Fd(m.log);
 }
 
 template <typename Ar>
@@ -303,6 +333,26 @@ void Fields(Ar& ar, Ping& m) {
 template <typename Ar>
 void Fields(Ar& ar, Pong& m) {
   ar.Number(m.number);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, ClassicRelay& m) {
+  ar.Number(m.tunnel);
+  Fields(ar, m.relay);
+  ar.String(m.state);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, ClassicPeer& m) {
+  ar.Number(m.tunnel);
+  Fields(ar, m.peer);
+  Fields(ar, m.ptpaddr);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, ClassicOver& m) {
+  ar.Number(m.tunnel);
+  ar.String(m.reason);
 }
 
 }  // namespace cipe::ipc::layout

@@ -28,11 +28,11 @@ using CarrierId = uint32_t;
 // First message. Descriptors: the BPF maps in the order of steering::MapSet's export, the listening
 // control socket, and a memfd with the 32-octet key that seals cipe_session_keys.
 struct Hello {
-  bool takeover = false;        // an engine before this one died: adopt what the maps hold
+  bool takeover = false;              // an engine before this one died: adopt what the maps hold
   std::array<uint8_t, 16> node_id{};  // of this host, kept in the state directory
-  uint32_t starter_uid = 0;     // may change things over the control socket, beside root
+  uint32_t starter_uid = 0;           // may change things over the control socket, beside root
   std::string version;
-  std::string config_dir;       // absolute; requests that expect others are refused
+  std::string config_dir;  // absolute; requests that expect others are refused
   std::string state_dir;
   std::vector<UniqueFd> maps;
   UniqueFd control_listener;
@@ -42,10 +42,10 @@ struct Hello {
 struct CarrierQueue {
   uint32_t queue = 0;
   bool zero_copy = false;
-  uint32_t chunk_size = 0;      // octets
+  uint32_t chunk_size = 0;  // octets
   uint32_t chunks = 0;
   UniqueFd xsk;
-  UniqueFd umem;                // memfd registered as the UMEM
+  UniqueFd umem;  // memfd registered as the UMEM
 };
 
 struct CarrierAdd {
@@ -54,7 +54,7 @@ struct CarrierAdd {
   uint32_t ifindex = 0;
   std::array<uint8_t, 6> mac{};
   uint32_t mtu = 0;
-  std::vector<CarrierQueue> queues;   // empty: no AF_XDP here
+  std::vector<CarrierQueue> queues;  // empty: no AF_XDP here
 };
 
 struct CarrierRemove {
@@ -63,41 +63,42 @@ struct CarrierRemove {
 
 // Timestamps of handshakes that outlive processes, 12-octet TAI64N as on the wire, zero = none.
 struct Floor {
-  std::array<uint8_t, 12> sent{};            // greatest sent with this identity
-  std::array<uint8_t, 12> sent_reserved{};   // on disk: every one up to this may be used
-  std::array<uint8_t, 12> received{};        // greatest accepted
+  std::array<uint8_t, 12> sent{};           // greatest sent with this identity
+  std::array<uint8_t, 12> sent_reserved{};  // on disk: every one up to this may be used
+  std::array<uint8_t, 12> received{};       // greatest accepted
 };
 
 struct PeerSetup {
-  PeerId peer = 0;              // unique in this daemon, the same again after an engine's crash
-  Endpoint endpoint;            // resolved; unset = none known (yet)
+  PeerId peer = 0;    // unique in this daemon, the same again after an engine's crash
+  Endpoint endpoint;  // resolved; unset = none known (yet)
   Floor floor;
 };
 
 // Which road a tunnel's data takes now, and why not a better one.
 struct Datapath {
-  int rung = 3;                 // 1, 2 or 3 (design: the ladder)
-  bool afxdp_tx = false;        // send through AF_XDP
-  bool degraded = false;        // the configuration asks for more than could be had
-  std::string reason;           // why not a higher rung
-  std::string trouble;          // why nothing can leave at all, as far as links tell; else empty
+  int rung = 3;           // 1, 2 or 3 (design: the ladder)
+  bool afxdp_tx = false;  // send through AF_XDP
+  bool degraded = false;  // the configuration asks for more than could be had
+  std::string reason;     // why not a higher rung
+  std::string trouble;    // why nothing can leave at all, as far as links tell; else empty
   std::vector<CarrierId> carriers;
 };
 
 struct TunnelAdd {
   TunnelId tunnel = 0;
   bool takeover = false;
-  config::Tunnel config;        // travels in a memfd; the secrets are wiped from it after reading
-  std::vector<PeerSetup> peers; // same order as config.peers
+  config::Tunnel config;         // travels in a memfd; the secrets are wiped from it after reading
+  std::vector<PeerSetup> peers;  // same order as config.peers
   uint32_t ifindex = 0;
-  uint32_t mtu = 0;             // of the tunnel netdev
-  uint16_t listen_port = 0;     // the real one
+  uint32_t mtu = 0;          // of the tunnel netdev
+  uint16_t listen_port = 0;  // the real one
   bool tso = false;
   bool uso = false;
   Datapath datapath;
-  std::vector<UniqueFd> tun;    // one per queue, non-blocking
-  UniqueFd udp4;                // either may be invalid
+  std::vector<UniqueFd> tun;  // one per queue, non-blocking
+  UniqueFd udp4;              // either may be invalid
   UniqueFd udp6;
+  UniqueFd log;  // log lines that name the tunnel go here too; usually invalid
 };
 
 struct TunnelRemove {
@@ -107,14 +108,14 @@ struct TunnelRemove {
 struct EndpointResolved {
   TunnelId tunnel = 0;
   PeerId peer = 0;
-  Endpoint endpoint;            // unset: the name has no address that can be used, see `trouble`
+  Endpoint endpoint;  // unset: the name has no address that can be used, see `trouble`
   std::string trouble;
 };
 
 // Carriers came, went or changed under a tunnel that is up.
 struct DatapathChanged {
   TunnelId tunnel = 0;
-  uint32_t mtu = 0;             // of the tunnel netdev now
+  uint32_t mtu = 0;  // of the tunnel netdev now
   Datapath datapath;
 };
 
@@ -128,8 +129,8 @@ struct Ping {
 struct NextHop {
   Endpoint endpoint;
   CarrierId carrier = 0;
-  bool usable = false;          // false: not reachable through an AF_XDP carrier now
-  uint32_t mtu = 0;             // of the path as the kernel knows it, octets, IP header included
+  bool usable = false;  // false: not reachable through an AF_XDP carrier now
+  uint32_t mtu = 0;     // of the path as the kernel knows it, octets, IP header included
   IpAddress local;
   std::array<uint8_t, 6> source_mac{};
   std::array<uint8_t, 6> destination_mac{};
@@ -139,12 +140,20 @@ struct Reply {
   uint64_t request = 0;
   absl::Status status;
   TunnelId tunnel = 0;
-  bool ending = false;          // that was the last tunnel, and the daemon ends with it
+  bool ending = false;  // that was the last tunnel, and the daemon ends with it
+};
+
+// Protocol 3 with `socks`: where the SOCKS5 server takes the datagrams of this tunnel (RFC 1928
+// section 7). Unset while there is none: nothing can be sent or received then.
+struct ClassicRelay {
+  TunnelId tunnel = 0;
+  Endpoint relay;
+  std::string state;  // for status: "connected to 192.0.2.1:1080", "refused, again in 8 s"
 };
 
 // ---- engine -> broker ----
 
-struct Ready {};                // maps adopted, control socket served
+struct Ready {};  // maps adopted, control socket served
 
 struct UpRequest {
   uint64_t request = 0;
@@ -164,7 +173,7 @@ struct TunnelRemoved {
 // The broker keeps it at once and writes it to the state directory: on disk before Reply when one
 // is wanted, within a second else. Only with a request the reservation is one to be made.
 struct FloorUpdate {
-  uint64_t request = 0;         // 0: no reply wanted
+  uint64_t request = 0;  // 0: no reply wanted
   TunnelId tunnel = 0;
   PeerId peer = 0;
   Floor floor;
@@ -192,9 +201,25 @@ struct Pong {
   uint64_t number = 0;
 };
 
+// Protocol 3: the other end was heard under a dynamic key (or, with nokey, at all) for the first
+// time, or what is known of it changed. For ip-up, and for the address on the netdev when `ptpaddr`
+// had to be learned.
+struct ClassicPeer {
+  TunnelId tunnel = 0;
+  Endpoint peer;      // carrier address; behind SOCKS the one in the SOCKS header
+  IpAddress ptpaddr;  // IPv4; unset = not known yet
+};
+
+// Protocol 3: the documented end of a tunnel (errors beyond maxerr, CT_KILL where allowed). The
+// broker logs `reason` and takes the tunnel down as `down` does.
+struct ClassicOver {
+  TunnelId tunnel = 0;
+  std::string reason;
+};
+
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
                              TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu,
-                             DatapathChanged, Ping, Pong>;
+                             DatapathChanged, Ping, Pong, ClassicRelay, ClassicPeer, ClassicOver>;
 
 }  // namespace cipe::ipc

@@ -31,10 +31,34 @@ absl::Status Change(Socket* socket, uint16_t type, uint16_t flags, int ifindex,
   return socket->Request(&message, what);
 }
 
+absl::Status ChangePair(Socket* socket, uint16_t type, int ifindex, const IpAddress& local,
+                        const IpAddress& peer, uint32_t metric) {
+  const bool add = type == RTM_NEWADDR;
+  const std::string what = absl::StrCat(add ? "add" : "remove", " address ", local.ToString(),
+                                        " peer ", peer.ToString(), " on interface ", ifindex);
+  if (!local.is_v4() || !peer.is_v4()) return absl::InvalidArgumentError(what + ": not IPv4");
+  Message message(type, add ? NLM_F_CREATE | NLM_F_EXCL : 0);
+  message.PutHeader(Header(ifindex, {peer, 32}));
+  message.PutAddress(IFA_LOCAL, local);
+  message.PutAddress(IFA_ADDRESS, peer);
+  if (metric > 0) message.PutU32(IFA_RT_PRIORITY, metric);
+  return socket->Request(&message, what);
+}
+
 }  // namespace
 
 absl::Status AddAddress(Socket* socket, int ifindex, const IpPrefix& prefix) {
   return Change(socket, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex, prefix, "add");
+}
+
+absl::Status AddPointToPoint(Socket* socket, int ifindex, const IpAddress& local,
+                             const IpAddress& peer, uint32_t metric) {
+  return ChangePair(socket, RTM_NEWADDR, ifindex, local, peer, metric);
+}
+
+absl::Status RemovePointToPoint(Socket* socket, int ifindex, const IpAddress& local,
+                                const IpAddress& peer) {
+  return ChangePair(socket, RTM_DELADDR, ifindex, local, peer, 0);
 }
 
 absl::Status RemoveAddress(Socket* socket, int ifindex, const IpPrefix& prefix) {

@@ -25,6 +25,12 @@ struct InterfaceAddress {
 // kernel: ask FindAddress first. IPv6 addresses are usable at once (no duplicate address detection:
 // on a tunnel there is nobody to ask).
 absl::Status AddAddress(Socket* socket, int ifindex, const IpPrefix& prefix);
+// An IPv4 address `local` of which the other end is `peer`: the kernel makes the route to `peer`
+// with it, of this metric (0: the kernel's default).
+absl::Status AddPointToPoint(Socket* socket, int ifindex, const IpAddress& local,
+                             const IpAddress& peer, uint32_t metric);
+absl::Status RemovePointToPoint(Socket* socket, int ifindex, const IpAddress& local,
+                                const IpAddress& peer);
 absl::Status RemoveAddress(Socket* socket, int ifindex, const IpPrefix& prefix);
 
 // Of one interface, or of all with ifindex 0. IPv6 addresses whose duplicate address detection

@@ -67,21 +67,31 @@ size_t OuterHeader::MaxPayload(size_t mtu) const {
   return mtu > headers ? mtu - headers : 0;
 }
 
-void OuterHeader::Write(uint8_t* frame, size_t payload_size, uint8_t ecn, uint16_t id) const {
+void OuterHeader::Write(uint8_t* frame, size_t payload_size, const OuterFields& fields,
+                        uint16_t id) const {
   std::memcpy(frame, bytes_.data(), size_);
   uint8_t* ip = frame + ip_offset_;
   const size_t udp_size = payload_size + kUdpHeaderSize;
   if (v6_) {
-    ip[1] = static_cast<uint8_t>(ip[1] | (ecn & 3) << 4);
+    ip[0] = static_cast<uint8_t>(ip[0] | fields.tos >> 4);
+    ip[1] = static_cast<uint8_t>(ip[1] | fields.tos << 4);
+    if (fields.ttl != 0) ip[7] = fields.ttl;
     StoreBe16(ip + 4, static_cast<uint16_t>(udp_size));
     return WriteUdp(ip + kIpv6HeaderSize, udp_size);
   }
-  ip[1] = static_cast<uint8_t>(ip[1] | (ecn & 3));
+  ip[1] = static_cast<uint8_t>(ip[1] | fields.tos);
   StoreBe16(ip + 2, static_cast<uint16_t>(udp_size + kIpv4HeaderSize));
   StoreBe16(ip + 4, id);
-  // Only these three words differ from what ip_sum_ covers.
-  const Sum changed = Sum{LoadLe32(ip + 2)} + (Sum{static_cast<uint8_t>(ecn & 3)} << 8);
-  StoreLe16(ip + 10, ChecksumOf(AddSums(ip_sum_, changed)));
+  if (fields.ttl != 0 || fields.may_fragment) {
+    if (fields.ttl != 0) ip[8] = fields.ttl;
+    if (fields.may_fragment) ip[6] &= 0xbf;
+    StoreLe16(ip + 10, ChecksumOf(SumOctets(ip, kIpv4HeaderSize)));
+  } else {
+    // Only these three words differ from what ip_sum_ covers.
+    const uint8_t added_tos = ip[1] ^ bytes_[ip_offset_ + 1];
+    const Sum changed = Sum{LoadLe32(ip + 2)} + (Sum{added_tos} << 8);
+    StoreLe16(ip + 10, ChecksumOf(AddSums(ip_sum_, changed)));
+  }
   WriteUdp(ip + kIpv4HeaderSize, udp_size);
 }
 

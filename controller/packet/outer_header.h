@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/ip_address.h"
+#include "packet/outer_fields.h"
 
 namespace cipe::packet {
 
@@ -42,9 +43,9 @@ class OuterHeader {
 
   // Writes size() octets to `frame`; the UDP payload of `payload_size` octets must already stand at
   // frame + size() when a UDP checksum is wanted (always with IPv6). `payload_size` at most 65507
-  // (IPv4) or 65527 (IPv6). `ecn` is 0..3. `id` is IPv4's identification, which matters only where
-  // the packet may be fragmented (RFC 6864).
-  void Write(uint8_t* frame, size_t payload_size, uint8_t ecn, uint16_t id = 0) const;
+  // (IPv4) or 65527 (IPv6). `fields.tos` is joined with the path's DSCP. `id` is IPv4's
+  // identification, which matters only where the packet may be fragmented (RFC 6864).
+  void Write(uint8_t* frame, size_t payload_size, const OuterFields& fields, uint16_t id = 0) const;
 
  private:
   void PrepareIpv4(const OuterPath& path);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "absl/types/span.h"
 #include "base/ip_address.h"
 #include "base/unique_fd.h"
+#include "packet/outer_fields.h"
 
 namespace cipe::ports {
 
@@ -61,6 +63,10 @@ class UdpPort {
   struct Options {
     uint32_t receive_slots = 16;  // kernel messages per ReceiveBatch, 64 KB of buffer each
     bool gso = true;              // false: never try UDP_SEGMENT
+    // Whether the socket clears DF now; one for all ports of a socket, which otherwise would not
+    // know of each other's changes. Null: DF is left as the socket has it. Two ports that disagree
+    // at the same moment may swap the bit of a datagram: accepted, it is a hint to routers.
+    std::atomic<bool>* fragmenting = nullptr;
   };
   static constexpr size_t kMaxSegments = 64;  // UDP_MAX_SEGMENTS of Linux before 6.9
   static constexpr size_t kSlotSize = 65536;
@@ -86,11 +92,11 @@ class UdpPort {
 
   // Sends `total` octets as datagrams of `gso_size` (the last may be shorter), at most
   // MaxRun(gso_size, family()) of them, to one endpoint of this port's family. `local` (may be
-  // null) is the source address wished for; `tos` DSCP and ECN. Falls back to sendmmsg when the
-  // kernel refuses GSO, and remembers that. Datagrams above the path's MTU are fragmented where the
-  // socket's PathMtu lets them.
-  SendResult Send(const Endpoint& to, const IpAddress* local, uint8_t tos, const uint8_t* data,
-                  size_t total, size_t gso_size);
+  // null) is the source address wished for. Falls back to sendmmsg when the kernel refuses GSO, and
+  // remembers that. Datagrams above the path's MTU are fragmented where the socket's PathMtu or
+  // `fields` lets them.
+  SendResult Send(const Endpoint& to, const IpAddress* local, const packet::OuterFields& fields,
+                  const uint8_t* data, size_t total, size_t gso_size);
 
   // Is GSO in use? False once the kernel refused it (carrier without checksum offload, old kernel).
   bool gso() const { return gso_ && gso_pause_ == 0; }
@@ -106,8 +112,10 @@ class UdpPort {
   void SplitSlot(uint32_t slot, uint32_t size);
   const DatagramOrigin* OriginOf(uint32_t slot, uint32_t* gro_size);
   void SetDestination(const Endpoint& to);
-  size_t FillControl(uint8_t* control, const IpAddress* local, uint8_t tos) const;
+  size_t FillControl(uint8_t* control, const IpAddress* local,
+                     const packet::OuterFields& fields) const;
   bool KnownTooBig(size_t size);
+  void SetFragmenting(bool may_fragment);
   int SendGso(const msghdr& plain, size_t gso_size);
   SendResult SendEach(const msghdr& plain, size_t total, size_t size);
 
@@ -124,7 +132,7 @@ class UdpPort {
     uint32_t runs = 0;
   };
   Narrow narrow_;
-  Endpoint to_;             // what sockaddr_ was made from
+  Endpoint to_;  // what sockaddr_ was made from
   sockaddr_storage sockaddr_{};
   socklen_t sockaddr_size_ = 0;
   std::unique_ptr<Receive> receive_;

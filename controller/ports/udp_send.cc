@@ -85,13 +85,17 @@ void UdpPort::SetDestination(const Endpoint& to) {
   to_ = to;
 }
 
-// Room for these three must be there: PKTINFO, TOS or TCLASS, UDP_SEGMENT.
+// Room for these must be there: PKTINFO, TOS or TCLASS, TTL, UDP_SEGMENT.
 constexpr size_t kSendControl =
-    CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t));
+    CMSG_SPACE(sizeof(in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t));
 
-size_t UdpPort::FillControl(uint8_t* control, const IpAddress* local, uint8_t tos) const {
+// Only what differs from the socket's default: the kernel parses each of these for every message.
+size_t UdpPort::FillControl(uint8_t* control, const IpAddress* local,
+                            const packet::OuterFields& fields) const {
   size_t size = 0;
-  const int traffic_class = tos;
+  const auto put = [&](int level, int type, int value) {
+    if (value != 0) size += PutCmsg(control + size, level, type, value);
+  };
   if (family_ == Family::kIpv6) {
     if (local != nullptr && local->is_v6()) {
       in6_pktinfo info{};
@@ -99,23 +103,39 @@ size_t UdpPort::FillControl(uint8_t* control, const IpAddress* local, uint8_t to
       if (local->is_link_local()) info.ipi6_ifindex = to_.scope_id;
       size += PutCmsg(control, IPPROTO_IPV6, IPV6_PKTINFO, info);
     }
-    return size + PutCmsg(control + size, IPPROTO_IPV6, IPV6_TCLASS, traffic_class);
+    put(IPPROTO_IPV6, IPV6_TCLASS, fields.tos);
+    put(IPPROTO_IPV6, IPV6_HOPLIMIT, fields.ttl);
+    return size;
   }
   if (local != nullptr && local->is_v4()) {
     in_pktinfo info{};
     std::memcpy(&info.ipi_spec_dst, local->octets.data(), 4);
     size += PutCmsg(control, IPPROTO_IP, IP_PKTINFO, info);
   }
-  return size + PutCmsg(control + size, IPPROTO_IP, IP_TOS, traffic_class);
+  put(IPPROTO_IP, IP_TOS, fields.tos);
+  put(IPPROTO_IP, IP_TTL, fields.ttl);
+  return size;
 }
 
-SendResult UdpPort::Send(const Endpoint& to, const IpAddress* local, uint8_t tos,
-                         const uint8_t* data, size_t total, size_t gso_size) {
+void UdpPort::SetFragmenting(bool may_fragment) {
+  if (options_.fragmenting == nullptr || family_ != Family::kIpv4 ||
+      options_.fragmenting->load(std::memory_order_relaxed) == may_fragment) {
+    return;
+  }
+  const int value = may_fragment ? IP_PMTUDISC_DONT : IP_PMTUDISC_WANT;
+  if (setsockopt(fd_, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value) != 0) return;
+  options_.fragmenting->store(may_fragment, std::memory_order_relaxed);
+}
+
+SendResult UdpPort::Send(const Endpoint& to, const IpAddress* local,
+                         const packet::OuterFields& fields, const uint8_t* data, size_t total,
+                         size_t gso_size) {
   const size_t datagrams = gso_size == 0 || total == 0 ? 1 : (total + gso_size - 1) / gso_size;
   if (to.address.family != family_ || datagrams > MaxRun(gso_size, family_)) {
     return SendResult{SendStatus::kFailed, 0, EINVAL};
   }
   SetDestination(to);
+  SetFragmenting(fields.may_fragment);
   alignas(cmsghdr) uint8_t control[kSendControl] = {};
   iovec iov{const_cast<uint8_t*>(data), total};
   msghdr message{};
@@ -124,7 +144,7 @@ SendResult UdpPort::Send(const Endpoint& to, const IpAddress* local, uint8_t tos
   message.msg_iov = &iov;
   message.msg_iovlen = 1;
   message.msg_control = control;
-  message.msg_controllen = FillControl(control, local, tos);
+  message.msg_controllen = FillControl(control, local, fields);
   if (datagrams == 1) return SendEach(message, total, total);
   if (gso_pause_ != 0 && gso_pause_ != kForGood) --gso_pause_;
   if (!gso() || KnownTooBig(gso_size)) return SendEach(message, total, gso_size);

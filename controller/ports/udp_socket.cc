@@ -118,6 +118,12 @@ absl::StatusOr<UniqueFd> OpenOne(const UdpSocketOptions& options, const IpAddres
     return absl::UnavailableError(absl::StrCat("cannot open a UDP socket: ", strerror(errno)));
   }
   CIPE_RETURN_IF_ERROR(SetFamilyOptions(fd.get(), v6, options.path_mtu));
+  if (!v6 && options.ttl > 0 && !Set(fd.get(), IPPROTO_IP, IP_TTL, options.ttl)) {
+    return OptionError("IP_TTL");
+  }
+  if (!v6 && !options.checksums && !Set(fd.get(), SOL_SOCKET, SO_NO_CHECK, 1)) {
+    return OptionError("SO_NO_CHECK");
+  }
   *gro = Set(fd.get(), IPPROTO_UDP, UDP_GRO, 1);
   const int mark = static_cast<int>(options.fwmark);
   if (mark != 0 && !Set(fd.get(), SOL_SOCKET, SO_MARK, mark)) return OptionError("FwMark");

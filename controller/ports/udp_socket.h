@@ -23,6 +23,8 @@ struct UdpSocketOptions {
   IpAddress address;    // unset: wildcard of both families; else only its family, bound to it
   uint32_t fwmark = 0;  // 0: none
   PathMtu path_mtu = PathMtu::kWant;
+  int ttl = 0;                 // IPv4; 0: the system's
+  bool checksums = true;       // IPv4; false: UDP checksum 0
   int buffer_bytes = 8 << 20;  // send and receive, each; what the kernel allows is taken
 };
 

@@ -11,6 +11,7 @@ import re
 EXTERNAL_HEADERS = (
     (re.compile(r"libmnl/"), "libmnl", {"netlink"}),
     (re.compile(r"openssl/"), "OpenSSL", {"crypto"}),
+    (re.compile(r"gcrypt\.h$"), "libgcrypt", {"classic"}),
     (re.compile(r"(intel-ipsec-mb|ipsec-mb)"), "intel-ipsec-mb", {"crypto"}),
     (re.compile(r".*\.skel\.h$"), "a BPF skeleton", {"steering"}),
 )

@@ -40,6 +40,10 @@ config::Tunnel Host::CopyConfig() const {
     q.persistent_keepalive_s = p.persistent_keepalive_s;
     to.peers.push_back(std::move(q));
   }
+  if (options_.classic) {
+    to.protocol = 3;
+    to.classic = options_.classic();
+  }
   return to;
 }
 
@@ -53,7 +57,7 @@ void Host::Start(bool takeover) {
   tx_ = std::make_unique<dataplane::TxPipeline>(engine_->events());
   if (table_ == nullptr) table_ = std::make_unique<broker::FloorTable>(disk.floors);
   if (identities_.empty()) {
-    identities_ = *broker::IdentitiesOf(options_.config);
+    identities_ = *broker::IdentitiesOf(CopyConfig());
     for (const broker::Identities& who : identities_) table_->Use(who);
   }
   ipc::TunnelAdd add;
@@ -126,7 +130,8 @@ void Host::MoveTo(const Endpoint& at) {
 void Host::Receive(const Datagram& d) {
   std::vector<uint8_t> buffer = d.octets;
   const session::Path path{d.from, d.to.address};
-  const dataplane::RxFrame frame{buffer.data(), static_cast<uint32_t>(buffer.size()), d.ecn, &path};
+  const dataplane::RxFrame frame{buffer.data(), static_cast<uint32_t>(buffer.size()),
+                                 static_cast<uint8_t>(d.ecn & 3), &path};
   rx_->Process(tunnel().path, *this, absl::MakeConstSpan(&frame, 1), clock_.Now());
 }
 
@@ -178,7 +183,7 @@ uint64_t Host::AllDrops() {
 
 int Host::Send(uint32_t, const session::Path& path, absl::Span<const uint8_t> frame) {
   if (send_error != 0) return send_error;
-  network_.Send({options_.at, path.remote, {frame.begin(), frame.end()}, 0});
+  network_.Send({options_.at, path.remote, {frame.begin(), frame.end()}, 0, {}});
   return 0;
 }
 
@@ -195,11 +200,11 @@ void Host::SaveFloor(uint32_t, uint32_t peer, const ipc::Floor& floor, bool dura
   }
 }
 
-dataplane::SendResult Host::SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
-                                    size_t total, size_t each) {
+dataplane::SendResult Host::SendRun(const session::Path& path, const packet::OuterFields& fields,
+                                    const uint8_t* data, size_t total, size_t each) {
   for (size_t at = 0; at < total; at += each) {
     const size_t size = std::min(each, total - at);
-    network_.Send({options_.at, path.remote, {data + at, data + at + size}, ecn});
+    network_.Send({options_.at, path.remote, {data + at, data + at + size}, fields.tos, fields});
   }
   return dataplane::SendResult::kSent;
 }

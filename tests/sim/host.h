@@ -2,6 +2,7 @@
 // threads.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
@@ -35,6 +36,8 @@ struct HostOptions {
   uint64_t seed = 1;
   int load_limit = 200;
   uint32_t mtu = 1420;
+  // Protocol 3: made anew for every engine, since options hold secrets.
+  std::function<config::ClassicOptions()> classic{};
 };
 
 // What outlives a crash of the engine, and of the host's process.
@@ -73,16 +76,18 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   ipc::Floor Floor(size_t i = 0) const { return table_->Of(identities_[i]); }
   // What the file says was sent with the identity that talks to this peer.
   protocol::Tai64n SentOnDisk(size_t i = 0) const;
-  bool connected(size_t i = 0) { return peer(i).current != nullptr; }
+  bool connected(size_t i = 0) { return engine::Engine::Connected(peer(i)); }
 
   std::vector<std::vector<uint8_t>> delivered;  // inner packets, as they came out
   Disk disk;
   MemoryStore store;
   bool disk_works = true;
   Duration disk_latency{0};
-  int writes = 0;             // of reservations
-  int send_error = 0;         // errno of every control frame sent; 0: they go out
-  int resolve_again = 0;      // how often the broker was asked
+  int writes = 0;         // of reservations
+  int send_error = 0;     // errno of every control frame sent; 0: they go out
+  int resolve_again = 0;  // how often the broker was asked
+  std::vector<std::pair<Endpoint, IpAddress>> classic_told;  // as the broker was
+  std::string classic_over;
   uint32_t smallest_mtu = 0;  // as the broker was told last
 
   // World
@@ -91,10 +96,14 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor, bool durable) override;
   void ResolveAgain(uint32_t, uint32_t) override { ++resolve_again; }
   void SmallestMtu(uint32_t, uint32_t mtu) override { smallest_mtu = mtu; }
+  void ClassicPeer(uint32_t, const Endpoint& peer, const IpAddress& ptpaddr) override {
+    classic_told.push_back({peer, ptpaddr});
+  }
+  void ClassicOver(uint32_t, const std::string& reason) override { classic_over = reason; }
   void PeerConnected(uint32_t, uint32_t) override {}
   // RunSink
-  dataplane::SendResult SendRun(const session::Path& path, uint8_t ecn, const uint8_t* data,
-                                size_t total, size_t each) override;
+  dataplane::SendResult SendRun(const session::Path& path, const packet::OuterFields& fields,
+                                const uint8_t* data, size_t total, size_t each) override;
   size_t MaxRun(Family, size_t) const override { return 64; }
   // TunSink
   Refused Write(absl::Span<const packet::PacketWrite> writes) override;

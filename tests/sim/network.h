@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/ip_address.h"
+#include "packet/outer_fields.h"
 
 namespace cipe::sim {
 
@@ -17,10 +18,11 @@ struct Datagram {
   Endpoint from, to;
   std::vector<uint8_t> octets;
   uint8_t ecn = 0;
+  packet::OuterFields fields{};  // of data
 };
 
 struct Weather {
-  double loss = 0;        // 0..1
+  double loss = 0;  // 0..1
   double duplication = 0;
   double reordering = 0;  // share that takes `late` longer
   Duration delay = std::chrono::milliseconds(5);
@@ -68,8 +70,8 @@ class Network {
   }
 
   Weather weather;
-  std::function<bool(const Datagram&)> filter;   // false: lost
-  std::vector<Datagram> record;                  // everything sent, lost or not
+  std::function<bool(const Datagram&)> filter;  // false: lost
+  std::vector<Datagram> record;                 // everything sent, lost or not
 
  private:
   bool Chance(double p) { return p > 0 && std::uniform_real_distribution<>(0, 1)(random_) < p; }

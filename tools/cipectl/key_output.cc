@@ -31,21 +31,33 @@ bool WriteAll(absl::string_view text) {
   return true;
 }
 
+void WarnIfOthersMayRead() {
+  if (!OthersMayRead(STDOUT_FILENO)) return;
+  std::fprintf(stderr,
+               "cipectl: warning: others can read the file this key goes to, and ciped will "
+               "refuse it: chmod 600 it, or write with (umask 077; cipectl ... > FILE)\n");
+}
+
+int Failed() {
+  return Complain(absl::InternalError(absl::StrCat("writing the key: ", strerror(errno))));
+}
+
 }  // namespace
 
 int PrintSecret(const Secret<32>& key, const char* field, bool json) {
-  if (OthersMayRead(STDOUT_FILENO)) {
-    std::fprintf(stderr,
-                 "cipectl: warning: others can read the file this key goes to, and ciped will "
-                 "refuse it: chmod 600 it, or write with (umask 077; cipectl genkey > FILE)\n");
-  }
+  WarnIfOthersMayRead();
   const config::SecretText text = config::FormatSecretKey(key);
   // Base64 needs no escape in JSON. One write for all of it would need one more copy of the key.
   if (WriteAll(json ? absl::StrCat("{\n  \"", field, "\": \"") : "") &&
       WriteAll(text.UnsafeView()) && WriteAll(json ? "\"\n}\n" : "\n")) {
     return control::kExitDone;
   }
-  return Complain(absl::InternalError(absl::StrCat("writing the key: ", strerror(errno))));
+  return Failed();
+}
+
+int PrintSecretText(absl::string_view text) {
+  WarnIfOthersMayRead();
+  return WriteAll(text) && WriteAll("\n") ? control::kExitDone : Failed();
 }
 
 }  // namespace cipe::cipectl

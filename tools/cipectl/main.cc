@@ -44,6 +44,12 @@ void ForgetClockArguments(CLI::App* verb, Options* options) {
       "would lock the peer out again. Give it a new key if that happens.");
 }
 
+void ConvertArguments(CLI::App* verb, Options* options) {
+  verb->add_option("FILE", options->first, "options file (usually /etc/cipe/options)")->required();
+  verb->add_option("NAME", options->second, "name of the new tunnels (default: cipe)");
+  verb->add_flag("--keys", options->keys, "make new key pairs instead of keeping the shared key");
+}
+
 void ShowArguments(CLI::App* verb, Options* options) {
   verb->add_option("OBJECT", options->first, "tunnels, peers, sessions or drops (default: all)");
   verb->add_option("NAME", options->second, "only of this tunnel");
@@ -70,6 +76,8 @@ constexpr VerbRow kVerbs[] = {
     {"show", "show tunnels, peers, sessions, drops (default verb)", Show, ShowArguments},
     {"forget-clock", "let in a peer whose clock was ahead once and was set back", ForgetClock,
      ForgetClockArguments},
+    {"convert", "print the protocol 5 configuration of a protocol 3 options file", Convert,
+     ConvertArguments},
     {"genkey", "print a new private key", GenKey, NoArguments},
     {"pubkey", "read a private key, print its public key", PubKey, NoArguments},
     {"genpsk", "print a new preshared or shared key", GenPsk, NoArguments},

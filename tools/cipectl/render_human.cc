@@ -123,6 +123,7 @@ void AppendTunnel(const TunnelStatus& tunnel, std::string* out) {
        absl::StrCat(control::TunnelStateName(tunnel.state), why));
   if (tunnel.public_key.has_value()) Line(out, 2, "public key", *tunnel.public_key);
   Line(out, 2, "protocol", absl::StrCat(tunnel.protocol, ", ", tunnel.suite));
+  if (tunnel.insecure.has_value()) Line(out, 2, "INSECURE", *tunnel.insecure);
   if (!tunnel.addresses.empty()) Line(out, 2, "address", absl::StrJoin(tunnel.addresses, ", "));
   if (tunnel.listen_port.has_value()) Line(out, 2, "port", absl::StrCat(*tunnel.listen_port));
   if (tunnel.mtu.has_value()) Line(out, 2, "mtu", absl::StrCat(*tunnel.mtu));

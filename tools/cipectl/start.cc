@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "tools/cipectl/client.h"
 
 extern char** environ;
 
@@ -93,6 +94,28 @@ absl::Status StartDaemon(const Options& options) {
                                             : absl::StrCat("signal ", WTERMSIG(status));
   return absl::FailedPreconditionError(
       absl::StrCat(program, " did not start (", how, "); what it said stands above"));
+}
+
+absl::StatusOr<UniqueFd> ConnectOrStart(const Options& options, bool* started) {
+  absl::StatusOr<UniqueFd> fd = Connect(options.runtime_dir);
+  if (!absl::IsUnavailable(fd.status())) return fd;
+  const absl::Status status = StartDaemon(options);
+  if (started != nullptr && status.ok()) *started = true;
+  // Asked even after a failure: another `cipectl up` may have been faster with the same idea.
+  fd = Connect(options.runtime_dir);
+  if (!fd.ok() && !status.ok()) return status;
+  return fd;
+}
+
+absl::StatusOr<control::Reply> AskOrStart(const Options& options, const control::Request& request,
+                                          bool* started) {
+  absl::StatusOr<control::Reply> reply = absl::UnavailableError("not asked");
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    CIPE_ASSIGN_OR_RETURN(const UniqueFd fd, ConnectOrStart(options, started));
+    reply = Call(fd.get(), request);
+    if (!absl::IsAborted(reply.status())) break;
+  }
+  return reply;
 }
 
 }  // namespace cipe::cipectl

@@ -5,6 +5,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+#include "control/reply.h"
+#include "control/request.h"
 #include "tools/cipectl/verbs.h"
 
 namespace cipe::cipectl {
@@ -18,5 +21,13 @@ absl::StatusOr<std::string> FindDaemon();
 // that the daemon left behind is ready; it ends when its last tunnel goes down. Why it did not
 // start goes to our standard error; its log goes to the journal or a file (broker/daemon_log.h).
 absl::Status StartDaemon(const Options& options);
+
+// Connects, starting ciped when none answers. *started (may be null): it was started just now, so
+// its log goes to our standard error.
+absl::StatusOr<UniqueFd> ConnectOrStart(const Options& options, bool* started = nullptr);
+
+// Sends a request, starting ciped when none answers or the one that took it is just ending.
+absl::StatusOr<control::Reply> AskOrStart(const Options& options, const control::Request& request,
+                                          bool* started = nullptr);
 
 }  // namespace cipe::cipectl

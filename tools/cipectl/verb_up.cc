@@ -7,35 +7,17 @@
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "cipe/control/schema.h"
+#include "config/classic_parser.h"
+#include "config/file.h"
 #include "tools/cipectl/client.h"
 #include "tools/cipectl/start.h"
 #include "tools/cipectl/tunnel_name.h"
 #include "tools/cipectl/verbs.h"
+#include "tools/classic/start_link.h"
+#include "tools/classic/warning.h"
 
 namespace cipe::cipectl {
 namespace {
-
-absl::StatusOr<UniqueFd> ConnectOrStart(const Options& options) {
-  absl::StatusOr<UniqueFd> fd = Connect(options.runtime_dir);
-  if (!absl::IsUnavailable(fd.status())) return fd;
-  const absl::Status started = StartDaemon(options);
-  // Asked even after a failure: another `cipectl up` may have been faster with the same idea.
-  fd = Connect(options.runtime_dir);
-  if (!fd.ok() && !started.ok()) return started;
-  return fd;
-}
-
-// A daemon may be ending just now: its socket still takes connections and answers none. Then a new
-// one is started.
-absl::StatusOr<control::Reply> AskOrStart(const Options& options, const control::Request& request) {
-  absl::StatusOr<control::Reply> reply = absl::UnavailableError("not asked");
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    CIPE_ASSIGN_OR_RETURN(const UniqueFd fd, ConnectOrStart(options));
-    reply = Call(fd.get(), request);
-    if (!absl::IsAborted(reply.status())) break;
-  }
-  return reply;
-}
 
 int Report(const control::Reply& reply, const std::string& name, bool json) {
   if (!reply.ok) return Complain(reply, json);
@@ -54,9 +36,33 @@ int Report(const control::Reply& reply, const std::string& name, bool json) {
   return reply.exit;
 }
 
+// An options file of protocol 3 anywhere: the road of ciped-cb and ciped-ci. A file that is none,
+// or one of the config directory's tunnels, is left to the usual road.
+bool IsClassicFile(const Options& options) {
+  if (!absl::StrContains(options.first, '/')) return false;
+  if (TunnelNameOf(options.first, options.config_dir).ok()) return false;
+  const auto file = config::ReadFile(options.first, size_t{1} << 20);
+  return file.ok() && config::LooksClassic(file->text.UnsafeView());
+}
+
+int UpClassic(const Options& options) {
+  classic_start::Request request;
+  request.where = options;
+  std::error_code error;
+  request.file = std::filesystem::absolute(options.first, error).lexically_normal();
+  absl::StatusOr<config::ClassicOptions> merged = classic_start::MergeOptions(request);
+  if (!merged.ok()) return Complain(merged.status());
+  merged->debug = false;  // that is for ciped-cb: this command never stays
+  classic_start::WarnInsecure("cipectl", *merged);
+  const auto link = classic_start::StartLink(options, *std::move(merged));
+  if (!link.ok()) return Complain(link.status());
+  return Report(control::UpReply(link->name, link->reason), link->name, options.json);
+}
+
 }  // namespace
 
 int Up(const Options& options) {
+  if (IsClassicFile(options)) return UpClassic(options);
   const absl::StatusOr<std::string> name = TunnelNameOf(options.first, options.config_dir);
   if (!name.ok()) return Complain(name.status());
   control::Request request;

@@ -20,6 +20,7 @@ struct Options {
   bool no_wait = false;  // up
   bool script = false;   // show
   std::string field;     // show
+  bool keys = false;     // convert
 };
 
 int Up(const Options& options);
@@ -29,6 +30,7 @@ int ForgetClock(const Options& options);
 int GenKey(const Options& options);
 int PubKey(const Options& options);
 int GenPsk(const Options& options);
+int Convert(const Options& options);
 int Version(const Options& options);
 
 }  // namespace cipe::cipectl

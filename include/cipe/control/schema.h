@@ -9,8 +9,9 @@
 //   {"version": 1, "verb": "show", "object": "peers", "name": "site-a"}
 // `wait` (default true) delays the reply of `up` until the first handshake ended or was given up.
 // `object` and `name` narrow `show`; absent or null means all. Every verb takes `config_dir` and
-// `state_dir`, absolute paths: a daemon that uses others refuses (failed_precondition). A field the daemon does not know is
-// refused, so that no request is ever carried out without one of its conditions.
+// `state_dir`, absolute paths: a daemon that uses others refuses (failed_precondition). A field the
+// daemon does not know is refused, so that no request is ever carried out without one of its
+// conditions.
 //
 // Reply:
 //   {"version": 1, "ok": true,  "exit": 0, "error": null, "result": {...}}
@@ -24,24 +25,24 @@
 //
 //   {"version": 1, "time": 1700000000,              unix seconds of the daemon
 //    "daemon":   {"version", "ciped_pid", "engine_pid", "abi", "aead"},
-//    "tunnels":  [{"name", "id", "state", "reason", "protocol", "suite", "listen_port",
-//    "addresses",
+//    "tunnels":  [{"name", "id", "state", "reason", "protocol", "suite", "insecure",
+//                  "listen_port", "addresses",
 //                  "mtu", "rung", "rung_name", "rung_reason",
 //                  "carriers": [{"name", "queues", "mode", "reason"}],
 //                  "public_key", "peers", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets",
 //                  "drops": {"rx_replayed": 3, ...}}],
 //    "peers":    [{"tunnel", "name", "public_key", "endpoint", "allowed_ips", "latest_handshake",
 //                  "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rung", "rung_name",
-//                  "rung_reason", "path_mtu", "persistent_keepalive", "status", "why", "drops": {...},
-//                  "advice"}],
+//                  "rung_reason", "path_mtu", "persistent_keepalive", "status", "why", "drops":
+//                  {...}, "advice"}],
 //    "sessions": [{"tunnel", "peer", "slot", "role", "local_index", "remote_index", "age_s",
 //                  "expires_s", "lanes", "tx_counter", "rx_greatest"}],
 //    "drops":    [{"scope", "reason", "count", "sentence"}]}
 //
 // why: the likeliest reason for having no session; advice: what to do about just that.
-// ciped_pid: the process to send signals to. engine_pid: its child, which it replaces when that ends.
-// mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet that goes to the peer,
-// the smaller of both ends; null before the first handshake.
+// ciped_pid: the process to send signals to. engine_pid: its child, which it replaces when that
+// ends. mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet that goes to the
+// peer, the smaller of both ends; null before the first handshake.
 //
 // state: "up", "degraded" (works, or
 // tries to, but not as configured; `reason` says why), "down". status: "connected", "handshaking",
@@ -49,6 +50,11 @@
 // "responder". rung: 1, 2, 3 or null; rung_name: "afxdp-zerocopy" (1), "afxdp-copy" (2, AF_XDP both
 // ways), "afxdp-rx" (2, receives by AF_XDP, sends by the kernel), "socket" (3). public_key: base64,
 // or "shared" for a peer with a shared key; null for a tunnel without key pair.
+//
+// insecure: a sentence for people where the protocol is broken by design, that is protocol 3; its
+// suite is "blowfish", "idea", "idea-be" or "none". A "session" of protocol 3 is a key in use: role
+// "sender" or "receiver", indices 0, tx_counter and rx_greatest the packets under it so far,
+// expires_s 0 for a key without end.
 //
 // Promises: names are snake_case, never renamed or given another meaning, only added. What is not
 // known is null, never left out. Objects of "show" that were not asked for are empty arrays. No
@@ -69,7 +75,7 @@ inline constexpr char kRuntimeDirEnvironment[] = "CIPE_RUNTIME_DIR";
 inline constexpr size_t kMaxRequestSize = 64 * 1024;       // octets, NUL included
 inline constexpr size_t kMaxReplySize = 64 * 1024 * 1024;  // octets, NUL included
 inline constexpr size_t kMaxTunnelName = 15;               // IFNAMSIZ - 1
-inline constexpr size_t kMaxDirectory = 4095;             // octets, PATH_MAX - 1
+inline constexpr size_t kMaxDirectory = 4095;              // octets, PATH_MAX - 1
 inline constexpr size_t kMaxPeerName = 64;                 // octets; public keys have 44
 
 // Exit codes of cipectl, and "exit" of a reply.

@@ -77,13 +77,27 @@ TEST(Codec, TunnelAddKeepsItsFields) {
   EXPECT_TRUE(m.datapath.degraded);
   EXPECT_EQ(m.datapath.trouble, "carrier eth1 has no link");
   EXPECT_TRUE(m.datapath.afxdp_tx);
+  ASSERT_TRUE(m.config.classic.has_value());
+  EXPECT_TRUE(*m.config.classic == SampleClassic());
+}
+
+TEST(Codec, SocksPasswordStaysBehind) {
+  TunnelAdd add = SampleTunnelAdd();
+  const std::string password = "only-the-broker-needs-this";
+  add.config.classic->socks_password =
+      SecretBytes::FromSpan({reinterpret_cast<const uint8_t*>(password.data()), password.size()});
+  Message message = std::move(add);
+  auto encoded = EncodeMessage(message);
+  ASSERT_TRUE(encoded.ok()) << encoded.status();
+  EXPECT_EQ(encoded->octets.find(password), std::string::npos);
+  EXPECT_EQ(ReadMemfd(encoded->body.get()).find(password), std::string::npos);
 }
 
 TEST(Codec, SecretsAreNotInTheDatagramAndAreWipedFromTheMemfd) {
   Message message = SampleTunnelAdd();
   auto encoded = EncodeMessage(message);
   ASSERT_TRUE(encoded.ok()) << encoded.status();
-  for (const uint8_t start : {0xa1, 0xb2, 0xc3}) {
+  for (const uint8_t start : {0xa1, 0xb2, 0xc3, 0xd4}) {
     const auto octets = Pattern(start);
     const std::string secret(octets.begin(), octets.begin() + 16);
     EXPECT_EQ(encoded->octets.find(secret), std::string::npos);

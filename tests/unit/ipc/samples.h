@@ -46,6 +46,8 @@ inline std::array<uint8_t, 32> Pattern(uint8_t start) {
   return octets;
 }
 
+inline config::ClassicOptions SampleClassic();
+
 inline config::Tunnel SampleTunnel() {
   config::Tunnel t;
   t.name = "site-a";
@@ -76,7 +78,42 @@ inline config::Tunnel SampleTunnel() {
   const auto octets = Pattern(0xc3);
   shared.shared_key = SecretBytes::FromSpan({octets.data(), 16});
   t.peers.push_back(std::move(shared));
+  t.classic = SampleClassic();
   return t;
+}
+
+// Every field differs from its default.
+inline config::ClassicOptions SampleClassic() {
+  config::ClassicOptions c;
+  c.cipher = config::ClassicCipher::kIdea;
+  c.idea_order = config::IdeaOrder::kBig;
+  const auto octets = Pattern(0xd4);
+  c.key = Secret<16>::FromSpan({octets.data(), 16});
+  c.nokey = true;
+  c.me = {"10.0.0.1", 6789};
+  c.peer = {"vpn.example.org", 6543};
+  c.ipaddr = *IpAddress::Parse("10.0.1.1");
+  c.ptpaddr = *IpAddress::Parse("10.0.1.2");
+  c.mtu = 1400;
+  c.cttl = 64;
+  c.metric = 1;
+  c.tokxc = 2;
+  c.tokey = 3;
+  c.tokxts = 4;
+  c.ping = 5;
+  c.toping = 6;
+  c.maxerr = -1;
+  c.ipup = "/bin/up";
+  c.ipdown = "/bin/down";
+  c.arg = "x y";
+  c.socks = config::EndpointSpec{"proxy", 1080};
+  c.socks_user = "me";
+  c.device = "cipci0";
+  c.debug = c.dynip = c.static_data = c.roam_any = c.kill = true;
+  c.udpsum = false;
+  c.datapath = config::Datapath::kSocket;
+  c.carrier = "eth1";
+  return c;
 }
 
 inline TunnelAdd SampleTunnelAdd() {
@@ -138,6 +175,9 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(DatapathChanged{5, 1300, {1, true, false, "", "", {3}}});
   all.push_back(Ping{77});
   all.push_back(Pong{78});
+  all.push_back(ClassicRelay{5, SampleEndpoint(), "connected to 192.0.2.1:1080"});
+  all.push_back(ClassicPeer{5, SampleEndpoint(), *IpAddress::Parse("10.0.1.2")});
+  all.push_back(ClassicOver{5, "9 network errors"});
   return all;
 }
 

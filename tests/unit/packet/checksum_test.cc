@@ -126,7 +126,9 @@ TEST(OuterHeader, BuildsFramesThatANaiveCheckerAccepts) {
     frame.insert(frame.end(), payload.begin(), payload.end());
     const auto ecn = static_cast<uint8_t>(random() % 4);
     const auto id = static_cast<uint16_t>(random());
-    header.Write(frame.data(), payload.size(), ecn, id);
+    const OuterFields fields{
+        .tos = ecn, .ttl = static_cast<uint8_t>(i & 16 ? 7 : 0), .may_fragment = (i & 32) != 0};
+    header.Write(frame.data(), payload.size(), fields, id);
     EXPECT_EQ(Get16(frame, ethernet - 2), v6 ? 0x86ddu : 0x0800u);
     if (path.vlan) {
       EXPECT_EQ(Get32(frame, 12), 0x8100002au);
@@ -137,7 +139,8 @@ TEST(OuterHeader, BuildsFramesThatANaiveCheckerAccepts) {
     if (!v6) {
       EXPECT_EQ(ip[1], 46 << 2 | ecn);
       EXPECT_EQ(Get16(ip, 4), id);
-      EXPECT_EQ(Get16(ip, 6), path.dont_fragment ? 0x4000u : 0u);
+      EXPECT_EQ(Get16(ip, 6), path.dont_fragment && !fields.may_fragment ? 0x4000u : 0u);
+      EXPECT_EQ(ip[8], fields.ttl != 0 ? 7 : 64);
     }
     EXPECT_EQ(Get32(ip, l4), 6789u << 16 | 51820u);
     if (!v6 && !path.udp4_checksum) {

@@ -88,7 +88,8 @@ int Echo() {
   std::vector<uint8_t> data(10 * 1000 + 500);
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<uint8_t>(i * 13 + i / 256);
   const Endpoint to{*IpAddress::Parse("10.77.0.2"), sockets->port, 0};
-  if (udp.Send(to, nullptr, 0, data.data(), data.size(), 1000).sent != 11) return 3;
+  if (udp.Send(to, nullptr, packet::OuterFields{}, data.data(), data.size(), 1000).sent != 11)
+    return 3;
   std::vector<std::vector<uint8_t>> packets;
   std::vector<uint8_t> buffer(TunPort::kHeadroom + TunPort::kMaxRead);
   for (int i = 0; i < 50 && packets.size() < 11; ++i) {

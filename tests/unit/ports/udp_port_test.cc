@@ -68,7 +68,7 @@ TEST_P(UdpPortTest, RunsArriveAsTheyWereSent) {
            {1, 1}, {1000, 1000}, {10000, 1200}, {64 * 100, 100}, {1232 * 50 + 7, 1232}}) {
     const Bytes data = Pattern(total);
     pair.sizes.clear();
-    const SendResult r = pair.sender->Send(to, &pair.ip, 2, data.data(), total, size);
+    const SendResult r = pair.sender->Send(to, &pair.ip, {.tos = 2}, data.data(), total, size);
     ASSERT_EQ(r.status, SendStatus::kSent) << r.error;
     const size_t count = (total + size - 1) / size;
     EXPECT_EQ(r.sent, count);
@@ -90,13 +90,13 @@ TEST_P(UdpPortTest, ClosedPortsAreReportedAndDoNotBlockSending) {
   if (pair.sender == nullptr) GTEST_SKIP() << "needs kernel: " << address << " is not there";
   const Endpoint gone{pair.ip, Open(address).port, 0};
   const Bytes data = Pattern(100);
-  ASSERT_EQ(pair.sender->Send(gone, nullptr, 0, data.data(), 100, 100).status, SendStatus::kSent);
+  ASSERT_EQ(pair.sender->Send(gone, nullptr, {}, data.data(), 100, 100).status, SendStatus::kSent);
   pollfd p{pair.sender->fd(), 0, 0};
   ASSERT_EQ(poll(&p, 1, 2000), 1);
   EXPECT_NE(p.revents & POLLERR, 0);
   // The pending error must not swallow a datagram for somebody else.
   const Endpoint to{pair.ip, pair.b.port, 0};
-  ASSERT_EQ(pair.sender->Send(to, nullptr, 0, data.data(), 100, 100).status, SendStatus::kSent);
+  ASSERT_EQ(pair.sender->Send(to, nullptr, {}, data.data(), 100, 100).status, SendStatus::kSent);
   pair.Take(100);
   EXPECT_EQ(pair.bytes, data);
   std::vector<UdpError> errors;
@@ -114,8 +114,8 @@ TEST(UdpPort, RefusesWhatDoesNotFit) {
   Pair pair("127.0.0.1");
   const Bytes data = Pattern(66000);
   const Endpoint to{pair.ip, pair.b.port, 0};
-  EXPECT_EQ(pair.sender->Send(to, nullptr, 0, data.data(), 65 * 10, 10).error, EINVAL);
-  EXPECT_EQ(pair.sender->Send(to, nullptr, 0, data.data(), 66000, 66000).status,
+  EXPECT_EQ(pair.sender->Send(to, nullptr, {}, data.data(), 65 * 10, 10).error, EINVAL);
+  EXPECT_EQ(pair.sender->Send(to, nullptr, {}, data.data(), 66000, 66000).status,
             SendStatus::kTooBig);
   EXPECT_EQ(UdpPort::MaxRun(1400, Family::kIpv4), 46u);
   EXPECT_EQ(UdpPort::MaxRun(10, Family::kIpv6), 64u);

@@ -1,0 +1,235 @@
+#include "classic/link.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "cipe/abi/drop_reasons.h"
+
+namespace cipe::classic {
+namespace {
+
+constexpr Duration kReportInterval = std::chrono::seconds(1);
+
+Instant Expiry(Instant now, Duration lifetime) {
+  return lifetime == Duration::zero() ? Instant::max() : now + lifetime;
+}
+
+// True at most once per kReportInterval.
+bool MayReport(Instant now, Instant* next) {
+  if (now < *next) return false;
+  *next = now + kReportInterval;
+  return true;
+}
+
+}  // namespace
+
+Link::Link(const Setup& setup, Cipher static_send, Cipher static_receive)
+    : algorithm_(setup.algorithm),
+      policy_(setup.policy),
+      may_send_(setup.policy.static_data),
+      static_send_(std::move(static_send)),
+      static_receive_(std::move(static_receive)) {}
+
+absl::StatusOr<std::unique_ptr<Link>> Link::Create(const Setup& setup) {
+  CIPE_ASSIGN_OR_RETURN(Cipher send,
+                        Cipher::Create(setup.algorithm, setup.static_key, Use::kEncrypt));
+  CIPE_ASSIGN_OR_RETURN(Cipher receive,
+                        Cipher::Create(setup.algorithm, setup.static_key, Use::kDecrypt));
+  return std::unique_ptr<Link>(new Link(setup, std::move(send), std::move(receive)));
+}
+
+bool Link::SealData(absl::Span<const CbcPacket> packets, Instant now, LinkReport* report) {
+  std::lock_guard lock(send_lock_);
+  if (!send_.has_value()) {
+    if (!policy_.static_data) return false;
+    static_send_.Encrypt(packets);
+    return true;
+  }
+  for (const CbcPacket& packet : packets) packet.data[0] |= kKeyFlag;
+  send_->Encrypt(packets);
+  CountSent(packets.size(), now, report);
+  return true;
+}
+
+void Link::SealBlock(const CbcPacket& packet, Under under, Instant now, LinkReport* report) {
+  std::lock_guard lock(send_lock_);
+  if (!send_.has_value() || under == Under::kStatic) {
+    static_send_.Encrypt(absl::MakeConstSpan(&packet, 1));
+    return;
+  }
+  packet.data[0] |= kKeyFlag;
+  send_->Encrypt(absl::MakeConstSpan(&packet, 1));
+  CountSent(1, now, report);
+}
+
+bool Link::SendLimitReached(Instant now) const {
+  return send_.has_value() &&
+         (send_count_.load(std::memory_order_relaxed) > kSendPackets || now > send_expires_);
+}
+
+bool Link::ReceiveLimitReached(Instant now) const {
+  return current_.has_value() &&
+         (receive_count_.load(std::memory_order_relaxed) > kReceivePackets ||
+          now > current_->expires);
+}
+
+LinkReport Link::Due(Instant now) {
+  LinkReport report;
+  {
+    std::lock_guard lock(send_lock_);
+    report.send_limit = SendLimitReached(now);
+  }
+  std::lock_guard lock(receive_lock_);
+  report.receive_limit = ReceiveLimitReached(now);
+  report.no_key = !current_.has_value();
+  return report;
+}
+
+void Link::CountSent(size_t packets, Instant now, LinkReport* report) {
+  send_count_.fetch_add(static_cast<uint32_t>(packets), std::memory_order_relaxed);
+  if (SendLimitReached(now) && MayReport(now, &next_send_report_)) report->send_limit = true;
+}
+
+void Link::CountReceived(Instant now, LinkReport* report) {
+  if (!current_.has_value()) return;
+  receive_count_.fetch_add(1, std::memory_order_relaxed);
+  if (ReceiveLimitReached(now) && MayReport(now, &next_receive_report_)) {
+    report->receive_limit = true;
+  }
+}
+
+void Link::Open(absl::Span<OpenJob> jobs, Instant now, LinkReport* report) {
+  std::lock_guard lock(receive_lock_);
+  static_jobs_.clear();
+  dynamic_jobs_.clear();
+  if (previous_.has_value() && now > previous_->expires) previous_.reset();
+  for (OpenJob& job : jobs) {
+    job.under = Under::kNothing;
+    job.drop = CheckLength(job.size);
+    if (job.drop != 0) continue;
+    if (!HasKeyFlag(job.data)) {
+      static_jobs_.push_back(&job);
+    } else if (current_.has_value() || previous_.has_value()) {
+      dynamic_jobs_.push_back(&job);
+    } else {
+      job.drop = cipe_drop_rx_classic_no_key;
+    }
+    if (HasKeyFlag(job.data) && !current_.has_value()) {
+      report->no_key |= MayReport(now, &next_no_key_report_);
+    }
+  }
+  if (!static_jobs_.empty()) OpenUnder(static_receive_, static_jobs_, Under::kStatic);
+  if (!dynamic_jobs_.empty()) OpenDynamic(now);
+  for (OpenJob& job : jobs) {
+    if (job.drop == 0) CountReceived(now, report);
+  }
+}
+
+void Link::OpenUnder(Cipher& cipher, absl::Span<OpenJob* const> jobs, Under under) {
+  packets_.clear();
+  for (const OpenJob* job : jobs) packets_.push_back({job->data, job->size});
+  cipher.Decrypt(packets_);
+  for (OpenJob* job : jobs) {
+    job->drop = Disassemble(job->data, job->size, &job->packet);
+    if (job->drop != 0) continue;
+    job->under = under;
+    if (under == Under::kStatic && job->packet.type == PacketType::kData && agreed_ &&
+        !policy_.static_data) {
+      job->drop = cipe_drop_rx_classic_static_data;
+    }
+  }
+}
+
+void Link::OpenDynamic(Instant now) {
+  if (!current_.has_value()) return OpenUnder(previous_->cipher, dynamic_jobs_, Under::kPrevious);
+  const bool retry = previous_.has_value();
+  if (retry) Keep();
+  OpenUnder(current_->cipher, dynamic_jobs_, Under::kDynamic);
+  retry_jobs_.clear();
+  size_t kept = 0;
+  for (OpenJob* job : dynamic_jobs_) {
+    if (job->drop == 0) {
+      current_used_ = true;
+    } else if (retry && job->drop == cipe_drop_rx_classic_crc) {
+      std::memcpy(job->data, kept_.data() + kept, job->size);
+      retry_jobs_.push_back(job);
+    }
+    kept += job->size;
+  }
+  if (retry_jobs_.empty()) return;
+  OpenUnder(previous_->cipher, retry_jobs_, Under::kPrevious);
+  // The peer has not begun to use the key it offered last; perhaps it never will, because its offer
+  // was an old one that came late. Then the key before it has to stay.
+  const auto good = [](const OpenJob* job) { return job->drop == 0; };
+  if (!current_used_ && std::any_of(retry_jobs_.begin(), retry_jobs_.end(), good)) {
+    previous_->expires = now + kPreviousLifetime;
+  }
+}
+
+void Link::Keep() {
+  kept_.clear();
+  for (const OpenJob* job : dynamic_jobs_) {
+    kept_.insert(kept_.end(), job->data, job->data + job->size);
+  }
+}
+
+absl::Status Link::InstallSendKey(const Key& key, Instant now, Duration lifetime) {
+  // The key is expanded before the lock is taken, and the old one freed after it is let go.
+  CIPE_ASSIGN_OR_RETURN(Cipher cipher, Cipher::Create(algorithm_, key, Use::kEncrypt));
+  std::optional<Cipher> fresh(std::move(cipher));
+  std::lock_guard lock(send_lock_);
+  send_.swap(fresh);
+  send_expires_ = Expiry(now, lifetime);
+  next_send_report_ = Instant{};
+  send_count_.store(0, std::memory_order_relaxed);
+  has_send_.store(true, std::memory_order_relaxed);
+  may_send_.store(true, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+void Link::DropSendKey() {
+  std::optional<Cipher> old;
+  std::lock_guard lock(send_lock_);
+  send_.swap(old);
+  has_send_.store(false, std::memory_order_relaxed);
+  may_send_.store(policy_.static_data, std::memory_order_release);
+}
+
+absl::Status Link::InstallReceiveKey(const Key& key, Instant now, Duration lifetime) {
+  CIPE_ASSIGN_OR_RETURN(Cipher cipher, Cipher::Create(algorithm_, key, Use::kDecrypt));
+  std::optional<ReceiveKey> old;
+  std::lock_guard lock(receive_lock_);
+  old.swap(previous_);
+  // A current key that was never used replaces no previous one that is: two offers in a row, of
+  // which the first was lost on its way back, must not push out the key in use.
+  if (current_.has_value() && (current_used_ || !old.has_value() || now > old->expires)) {
+    previous_.swap(current_);
+    previous_->expires = now + kPreviousLifetime;
+  } else {
+    previous_.swap(old);
+  }
+  current_.emplace(ReceiveKey{std::move(cipher), Expiry(now, lifetime)});
+  current_used_ = false;
+  agreed_ = true;
+  next_receive_report_ = Instant{};
+  receive_count_.store(0, std::memory_order_relaxed);
+  has_receive_.store(true, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+void Link::RetireReceiveKey(Instant now) {
+  std::optional<ReceiveKey> old;
+  std::lock_guard lock(receive_lock_);
+  if (!current_.has_value()) return;
+  old.swap(previous_);
+  previous_.swap(current_);
+  previous_->expires = now + kPreviousLifetime;
+  next_no_key_report_ = Instant{};
+  has_receive_.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace cipe::classic

@@ -1,0 +1,28 @@
+// The carrier, as the transmit roads see it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/ip_address.h"
+#include "packet/outer_fields.h"
+#include "session/peer_path.h"
+
+namespace cipe::dataplane {
+
+enum class SendResult { kSent, kNoBuffer, kTooBig, kError };
+
+class RunSink {
+ public:
+  virtual ~RunSink() = default;
+  // Sends `total` octets as datagrams of `each` octets, the last possibly shorter.
+  virtual SendResult SendRun(const session::Path& path, const packet::OuterFields& fields,
+                             const uint8_t* data, size_t total, size_t each) = 0;
+  // Most datagrams of `each` octets one SendRun takes.
+  virtual size_t MaxRun(Family family, size_t each) const = 0;
+};
+
+// Adds `packets` of `octets` inner octets to the peer's traffic or, by `result`, to its drops.
+void CountSend(session::PeerPath& peer, SendResult result, uint64_t packets, uint64_t octets);
+
+}  // namespace cipe::dataplane
