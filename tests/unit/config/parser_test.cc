@@ -198,7 +198,7 @@ TEST(Parser, ValueErrorsNameTheirPlace) {
       {"Address = ::/128", "11", "unicast"},
       {"Address = ::1/128", "11", "unicast"},
       {"Address = ff02::1/64", "11", "unicast"},
-      {"Address = fd09::1/64, ::ffff:10.0.0.1/128", "24", "unicast"},
+      {"Address = fd09::1/64, ::ffff:10.0.0.1/128", "23", "unicast"},
       {"ListenPort = 65536", "14", "'65536', expected a number from 0 to 65535"},
       {"ListenPort = -1", "14", "'-1'"},
       {"ListenPort = 0x10", "14", "'0x10'"},
