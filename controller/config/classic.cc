@@ -49,9 +49,8 @@ SecretText HexLine(const Secret<16>& key) {
 std::string PlainLines(const ClassicOptions& o) {
   std::string text = absl::StrCat("cipher ", o.CipherName(), "\nidea-order ",
                                   o.idea_order == IdeaOrder::kBig ? "be" : "le", "\nme ",
-                                  o.me.host.empty() ? "0.0.0.0" : o.me.host, ":", o.me.port,
-                                  "\npeer ", o.peer.ToString(), "\nipaddr ", o.ipaddr.ToString(),
-                                  "\nptpaddr ", o.ptpaddr.ToString(), "\n");
+                                  o.me.ToString(), "\npeer ", o.peer.ToString(), "\nipaddr ",
+                                  o.ipaddr.ToString(), "\nptpaddr ", o.ptpaddr.ToString(), "\n");
   const std::pair<const char*, int> numbers[] = {
       {"mtu", o.mtu},          {"cttl", o.cttl},     {"metric", o.metric},
       {"tokxc", o.tokxc},      {"tokey", o.tokey},   {"tokxts", o.tokxts},

@@ -36,7 +36,7 @@ struct ClassicOptions {
 
   // Carrier addresses, IPv4 only. `me` is a number, 0.0.0.0 = any local address, port 0 = any free
   // port; `peer` may be a name.
-  EndpointSpec me;
+  EndpointSpec me{"0.0.0.0", 0};
   EndpointSpec peer;
 
   IpAddress ipaddr;   // IPv4, of the netdev

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "config/classic_parser.h"
 #include "config/config.h"
 #include "config/file.h"
 #include "config/options.h"
@@ -28,7 +29,8 @@ absl::StatusOr<Tunnel> LoadTunnel(const std::string& config_dir, absl::string_vi
   CIPE_ASSIGN_OR_RETURN(const FileText file, ReadFile(path, kMaxConfigFileSize));
   CIPE_RETURN_IF_ERROR(CheckOwner(path, file.info));
   CIPE_RETURN_IF_ERROR(CheckNotWritable(path, file.info));
-  if (HasInlineSecrets(file.text.UnsafeView())) {
+  // Options of protocol 3 stay root's own whatever is in them, as they always had to.
+  if (HasInlineSecrets(file.text.UnsafeView()) || LooksClassic(file.text.UnsafeView())) {
     CIPE_RETURN_IF_ERROR(CheckSecretMode(path, file.info));
   }
   return ParseTunnel(name, path, file.text.UnsafeView(), ReadKeyFile);

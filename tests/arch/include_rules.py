@@ -159,9 +159,10 @@ def check_public_headers(tree):
 
 
 def check_cipectl(tree, libraries):
-    """cipectl talks to ciped over the control socket: no engine, broker or data path inside."""
+    """cipectl and ciped-cb talk to ciped over the control socket: no engine, broker or data path
+    inside."""
     problems = []
-    for path in sources(tree / "tools" / "cipectl"):
+    for path in sources(tree / "tools" / "cipectl") + sources(tree / "tools" / "classic"):
         for line, quote, name in includes(path):
             where = f"{path.relative_to(tree)}:{line}"
             for pattern, library, _ in EXTERNAL_HEADERS:
@@ -169,7 +170,7 @@ def check_cipectl(tree, libraries):
                     problems.append(f"{where}: cipectl may not include {library} ({name})")
             if quote == '"' and "/" in name and (path.parent / name).exists():
                 continue
-            if name.startswith("tools/cipectl/"):
+            if name.startswith(("tools/cipectl/", "tools/classic/")):
                 continue
             problems += check_quoted(tree, path, where, quote, name, CIPECTL_FOLDERS, libraries,
                                      "not open to cipectl (" + ", ".join(sorted(CIPECTL_FOLDERS))

@@ -317,6 +317,14 @@ TEST(ClassicParser, WritesWhatItReads) {
   EXPECT_EQ(tunnel->classic->socks_password->size(), 4u);
 }
 
+TEST(ClassicParser, WritesWhatWasLeftOut) {
+  const auto o = Parse("nokey\npeer 10.0.0.2:1\nipaddr 10.0.1.1\nptpaddr 0.0.0.0\ndevice d\n");
+  ASSERT_TRUE(o.ok()) << o.status();
+  const auto again = ParseClassicTunnel("d", "/run/x", WriteClassicOptions(*o).UnsafeView());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(*again->classic == *o);
+}
+
 TEST(ClassicParser, AsATunnel) {
   const auto tunnel = ParseTunnel("cipcb3", "/etc/cipe/cipcb3.conf", Full(), nullptr);
   ASSERT_TRUE(tunnel.ok()) << tunnel.status();

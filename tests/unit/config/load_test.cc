@@ -41,6 +41,14 @@ class LoadTest : public testing::Test {
   std::string dir_;
 };
 
+TEST_F(LoadTest, ClassicOptionsStayPrivateWhateverIsInThem) {
+  const std::string options = "nokey\npeer 10.0.0.2:1\nipaddr 10.0.1.1\nptpaddr 10.0.1.2\n";
+  Write("t.conf", options, 0600);
+  EXPECT_TRUE(Load().ok()) << Load();
+  Write("t.conf", options, 0644);
+  EXPECT_TRUE(absl::IsPermissionDenied(Load())) << Load();
+}
+
 TEST_F(LoadTest, InlineSecretsNeedAPrivateFile) {
   Write("t.conf", inline_, 0600);
   const auto t = LoadTunnel(dir_, "t");

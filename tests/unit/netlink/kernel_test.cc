@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <poll.h>
+#include <algorithm>
 
 #include <cstring>
 
@@ -170,6 +171,41 @@ TEST_F(KernelTest, Addresses) {
               absl::StatusCode::kNotFound);
   ASSERT_TRUE(RemoveAddress(&socket_, a_, Prefix("10.1.0.1/24")).ok());
   EXPECT_EQ(*FindAddress(&socket_, Ip("10.1.0.1")), std::nullopt);
+}
+
+TEST_F(KernelTest, PointToPointAddressBringsItsRoute) {
+  ASSERT_TRUE(AddPointToPoint(&socket_, b_, Ip("10.3.0.1"), Ip("10.9.9.9"), 77).ok());
+  const auto list = ListAddresses(&socket_, b_);
+  ASSERT_TRUE(list.ok()) << list.status();
+  const auto pair = std::find_if(list->begin(), list->end(), [](const InterfaceAddress& a) {
+    return a.prefix.address == Ip("10.3.0.1");
+  });
+  ASSERT_NE(pair, list->end());
+  EXPECT_EQ(pair->peer, Ip("10.9.9.9"));
+  const auto route = LookupRoute(&socket_, Ip("10.9.9.9"));
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->ifindex, b_);
+  EXPECT_EQ(route->preferred_source, Ip("10.3.0.1"));
+  RouteFilter filter;
+  filter.ifindex = b_;
+  filter.family = Family::kIpv4;
+  filter.table = RT_TABLE_MAIN;
+  const auto routes = ListRoutes(&socket_, filter);
+  ASSERT_TRUE(routes.ok());
+  ASSERT_EQ(routes->size(), 1u);
+  EXPECT_EQ(routes->front().metric, 77u);
+  // The same own address with another peer, then the first one goes.
+  EXPECT_TRUE(
+      absl::IsAlreadyExists(AddPointToPoint(&socket_, b_, Ip("10.3.0.1"), Ip("10.9.9.9"), 0)));
+  ASSERT_TRUE(AddPointToPoint(&socket_, b_, Ip("10.3.0.1"), Ip("10.9.9.8"), 0).ok());
+  ASSERT_TRUE(RemovePointToPoint(&socket_, b_, Ip("10.3.0.1"), Ip("10.9.9.9")).ok());
+  EXPECT_FALSE(LookupRoute(&socket_, Ip("10.9.9.9")).ok());
+  EXPECT_EQ(LookupRoute(&socket_, Ip("10.9.9.8"))->ifindex, b_);
+  EXPECT_TRUE(absl::IsNotFound(RemovePointToPoint(&socket_, b_, Ip("10.3.0.1"), Ip("10.9.9.9"))));
+  // Our own /32, as it stands before the other end is known, goes the same way.
+  ASSERT_TRUE(AddAddress(&socket_, b_, Prefix("10.3.0.2/32")).ok());
+  ASSERT_TRUE(RemovePointToPoint(&socket_, b_, Ip("10.3.0.2"), Ip("10.3.0.2")).ok());
+  EXPECT_FALSE(AddPointToPoint(&socket_, b_, Ip("::1"), Ip("10.9.9.9"), 0).ok());
 }
 
 TEST_F(KernelTest, FindAddressTellsTheInterface) {
