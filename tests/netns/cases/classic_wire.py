@@ -4,7 +4,7 @@ outer headers."""
 import json
 import re
 
-from classic_start import classic, two_hosts
+from cases.classic_start import classic, two_hosts
 from sites import expect
 
 
