@@ -160,8 +160,12 @@ Step Exchange::OnIndication(const Block& block, Under under, Instant now) {
   }
   Send(Kind::kAcknowledge, AnswerTo(under), &step);
   step.send.back().block.key_crc = block.key_crc;
-  // The peer is there: our own offer, if it got lost before, need not wait.
-  if (pending_.has_value() && now - *last_offer_ >= kFirstRepeat) SendOffer(now, &step);
+  // The peer is there: our own offer, if it got lost before, need not wait long.
+  if (pending_.has_value()) {
+    pending_->interval = kFirstRepeat;
+    pending_->repeat = *last_offer_ + kFirstRepeat;
+    if (Reached(pending_->repeat, now)) SendOffer(now, &step);
+  }
   return step;
 }
 

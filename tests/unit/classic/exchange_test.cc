@@ -58,6 +58,23 @@ TEST(ExchangeTest, AnUnknownPeerIsAnsweredOnceItIsKnown) {
   EXPECT_TRUE(t.Up());
 }
 
+// One end starts before the other: the network says that nobody listens, and then somebody does.
+TEST(ExchangeTest, APeerThatStartsLaterIsOfferedOurKeySoon) {
+  for (const Duration later : {Duration(20ms), Duration(240ms), Duration(3s)}) {
+    TwoEnds t;
+    t.lose = [&](const TwoEnds::Flight& f) {
+      if (f.to == 0 || t.ends[1].exchange->started()) return false;
+      t.Apply(0, t.ends[0].exchange->OnNetworkError(t.now));
+      return true;
+    };
+    t.Start(0);
+    t.Run(later);
+    t.Start(1);
+    t.Run(300ms);
+    EXPECT_TRUE(t.Up()) << ToNanos(FromNanos(0) + later);
+  }
+}
+
 // The first, second ... of each kind, in either direction, is lost: the exchange ends all the same,
 // long before tokxc, and no data is lost.
 TEST(ExchangeTest, AnyLostMessageIsMadeUpForSoon) {
