@@ -215,7 +215,8 @@ def two_hosts(lab):
 
 def start_model(host, bind="10.0.0.2:6543", peer="10.0.0.1:6789", **options):
     """The Python model in place of ciped at `host`; ended by the lab."""
-    return model_driver.ModelPeer(host.start, bind, peer, KEY, **options)
+    return model_driver.ModelPeer(lambda words, **pipes: host.start(*words, **pipes), bind, peer,
+                                  KEY, **options)
 
 
 def ciped_and_model(lab, cipher="blowfish", ciped="", **model):
