@@ -194,8 +194,7 @@ class TwoHosts:
                 host.down(device)
 
         def left():
-            found = [line for host in self.both for line in host.leftovers(devices[host.name])]
-            return found + [f"BPF program {name}" for name in self.lab.new_programs().values()]
+            return [line for host in self.both for line in host.leftovers(devices[host.name])]
 
         try:
             labs.wait_for("clean-up", lambda: not left())
@@ -219,10 +218,15 @@ def start_model(host, bind="10.0.0.2:6543", peer="10.0.0.1:6789", **options):
                                   KEY, **options)
 
 
-def ciped_and_model(lab, cipher="blowfish", ciped="", **model):
-    """(TwoHosts, model): ciped at A, started with the HOWTO's command, and the model at B."""
+def ciped_and_model(lab, cipher="blowfish", ciped="", first=None, **model):
+    """(TwoHosts, model): ciped at A, started with the HOWTO's command, and the model at B.
+
+    `first` are arguments of a command to the model before there is a ciped.
+    """
     pair = two_hosts(lab)
     peer = start_model(pair.b, cipher=cipher, **model)
+    if first:
+        peer.do(**first)
     pair.a.write("options", f"key {KEY}\n")
     order = " idea-order=be" if cipher == "idea-be" else ""
     pair.a.type(f"ciped-c{LETTERS[cipher]} me=10.0.0.1:6789 peer=10.0.0.2:6543 ipaddr=10.0.1.1 "

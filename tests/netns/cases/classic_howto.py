@@ -160,6 +160,7 @@ def scripts(lab):
         expect("key" not in "".join(environment).lower(), f"a key in: {sorted(environment)}")
         labs.wait_for("ip-up's output in the log", lambda h=host: "hello from cipcb0" in h.log)
         host.down("cipcb0")
+        labs.wait_for("the netdev to go", lambda h=host: not h.devices())
         arguments, _ = host.wait_call("ip-down")
         expect(arguments == wanted, f"ip-down got {arguments}, not {wanted}")
         expect(len(host.calls("ip-up")) == len(host.calls("ip-down")) == 1, "called twice")
