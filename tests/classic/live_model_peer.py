@@ -70,11 +70,17 @@ class Carrier:
         self.open(bind)
 
     def _associate(self, server):
-        """RFC 1928, without authentication."""
-        self._control = socket.create_connection(server, timeout=10)
-        self._control.sendall(bytes([SOCKS_VERSION, 1, 0]))
-        if self._control.recv(2) != bytes([SOCKS_VERSION, 0]):
-            sys.exit("live_model_peer: the SOCKS server wants authentication")
+        """RFC 1928; with a name and a password also RFC 1929."""
+        self._control = socket.create_connection(server[:2], timeout=10)
+        method = 2 if server[2:] else 0
+        self._control.sendall(bytes([SOCKS_VERSION, 1, method]))
+        if self._control.recv(2) != bytes([SOCKS_VERSION, method]):
+            sys.exit(f"live_model_peer: the SOCKS server refuses method {method}")
+        if method:
+            name, password = (word.encode() for word in server[2:])
+            self._control.sendall(bytes([1, len(name)]) + name + bytes([len(password)]) + password)
+            if self._control.recv(2) != bytes([1, 0]):
+                sys.exit("live_model_peer: the SOCKS server refuses name or password")
         self._control.sendall(bytes([SOCKS_VERSION, UDP_ASSOCIATE, 0, 1]) + bytes(6))
         answer = self._control.recv(10)
         if len(answer) != 10 or answer[1] or answer[3] != 1:
@@ -115,7 +121,9 @@ class LivePeer:
         self.link = classic_link.Link(classic_link.Settings(
             bytes.fromhex(options.key), options.cipher, options.tokxc, options.tokey,
             options.tokxts, hold_data=not options.static_data))
-        self.carrier = Carrier(endpoint(options.bind), options.socks and endpoint(options.socks),
+        login = tuple(options.socks_login.split(":", 1)) if options.socks_login else ()
+        self.carrier = Carrier(endpoint(options.bind),
+                               options.socks and endpoint(options.socks) + login,
                                options.checksum)
         self.peer = endpoint(options.peer)
         self.losing = collections.Counter()
@@ -216,7 +224,7 @@ class LivePeer:
                 else self.carrier.send)
         for number, datagram in enumerate(made, 1):
             send(datagram, self.peer)
-            if number % 16 == 0:
+            if number % 4 == 0:
                 time.sleep(0.005)  # each is to be counted, not lost in a full socket
         self.link.events[f"hostile {what}"] += len(made)
 
@@ -279,6 +287,7 @@ def main():
                         help="data under the static key while there is no other, as in 1999")
     parser.add_argument("--checksum", action="store_true", help="send UDP checksums, unlike 1999")
     parser.add_argument("--socks", help="ADDRESS:PORT of a SOCKS5 server")
+    parser.add_argument("--socks-login", help="NAME:PASSWORD there; a test's, never real ones")
     LivePeer(parser.parse_args()).run()
 
 

@@ -8,7 +8,7 @@ import time
 import lab as labs
 from classic_hosts import KEY, ciped_and_model, start_model, two_hosts  # finds the model, too
 from model_driver import ModelError
-from sites import drops, expect
+from sites import DATAPATH_RUNGS, drops, expect
 
 import classic_hostile
 
@@ -184,6 +184,38 @@ def silent_start(lab):
     finish(pair, model)
 
 
+def habits_of_1999(lab):
+    """static-data, roam-any and kill bring three habits back; the model has the first one, too."""
+    pair, model = ciped_and_model(lab, ciped="tokxc=1 tokey=2 static-data roam-any kill",
+                                  static_data=True, tokey=2)
+    pair.a.script("ip-down")
+    model.do("lose", way="out", kind="NK_ACK", count=1000)
+    both_ping(pair, model)
+    state = model.do("state")
+    expect(state["events"].get("in static DATA", 0) >= 6, f"no data under the static key: {state}")
+    pair.b.run("ip", "address", "add", "10.0.0.3/24", "dev", "eth0")
+    model.do("rebind", address="10.0.0.3:7000")
+    model.ping()
+    expect(pair.a.peer()["endpoint"] == "10.0.0.3:7000", f"endpoint: {pair.a.peer()}")
+    model.do("lose", way="out", kind="NK_ACK", count=0)
+    both_ping(pair, model, count=40)
+    model.do("block", kind="CT_KILL")
+    pair.a.wait_call("ip-down")
+    labs.wait_for("the netdev to go", lambda: not pair.a.devices())
+    pair.down()
+
+
+def datapath(lab, rung):
+    """Every road: the netdev's traffic and the model's, on the rung that was asked for."""
+    pair, model = ciped_and_model(lab, ciped=f"tokxc=1 datapath={rung}")
+    both_ping(pair, model)
+    labs.ping(pair.a, "10.0.1.2", size=1414)
+    model.ping(size=1414)
+    seen = pair.a.peer()["rung"]
+    expect(labs.rung_number(seen) in DATAPATH_RUNGS[rung], f"runs on rung {seen!r}")
+    finish(pair, model)
+
+
 # What each attack may be counted as; nothing: it needs no counter. Data and blocks are sent under the
 # static and the dynamic key, and data under the static key goes before anything inside is looked at.
 STATIC, INNER = "rx_classic_static_data", "rx_classic_not_ipv4"
@@ -241,8 +273,8 @@ def attack(pair, model, what):
     both_ping(pair, model)
 
 
-def hostile(lab, names):
-    pair, model = ciped_and_model(lab, ciped="tokxc=1 tokxts=30")
+def hostile(lab, names, rung="auto"):
+    pair, model = ciped_and_model(lab, ciped=f"tokxc=1 tokxts=30 datapath={rung}")
     both_ping(pair, model)
     failed = []
     for what in names:
@@ -262,17 +294,18 @@ def hostile(lab, names):
     finish(pair, model, content=False)
 
 
+STRANGERS = sorted(classic_hostile.OUTSIDERS | classic_hostile.PORT_ZERO)
+INSIDERS = [name for name in classic_hostile.ATTACKS if name not in STRANGERS]
 CASES = {
     **{f"exchange-{cipher}-{first}-first": functools.partial(exchange, cipher=cipher, first=first)
        for cipher in CIPHERS for first in ("model", "ciped")},
     **{f"loss-{way}-{kind}": functools.partial(loss, way=way, kind=kind)
        for way in ("in", "out") for kind in ("NK_IND", "NK_ACK", "NK_REQ")},
     **{f"rekey-by-{who}": functools.partial(rekey, who=who) for who in ("ciped", "model")},
+    **{f"datapath-{rung}": functools.partial(datapath, rung=rung) for rung in DATAPATH_RUNGS},
     "checksums": checksums, "packet-limit": packet_limit, "roaming": roaming,
-    "silent-start": silent_start,
-    "hostile-strangers": functools.partial(hostile, names=sorted(
-        classic_hostile.OUTSIDERS | classic_hostile.PORT_ZERO)),
-    "hostile-insiders": functools.partial(hostile, names=[
-        name for name in classic_hostile.ATTACKS
-        if name not in classic_hostile.OUTSIDERS | classic_hostile.PORT_ZERO]),
+    "silent-start": silent_start, "habits-of-1999": habits_of_1999,
+    **{f"hostile-strangers-{rung}": functools.partial(hostile, names=STRANGERS, rung=rung)
+       for rung in DATAPATH_RUNGS},
+    "hostile-insiders": functools.partial(hostile, names=INSIDERS),
 }

@@ -1,5 +1,6 @@
 """SOCKS5 relaying through dante-server, which stands between two networks that do not know each other."""
 
+import functools
 import os
 import re
 import signal
@@ -13,12 +14,13 @@ CONFIG = """logoutput: stderr
 internal: 10.0.0.9 port = 1080
 external: 10.0.2.9
 clientmethod: none
-socksmethod: none
+socksmethod: {method}
 user.privileged: root
 user.unprivileged: nobody
-client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
-socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 command: bind connect udpassociate bindreply udpreply }
+client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 command: udpassociate udpreply }}
 """
+LOGIN = "cipetest:sesame-7f3a"
 COMMAND = ("ciped-cb peer=10.0.2.2:6543 socks=10.0.0.9:1080 ipaddr=10.0.1.1 ptpaddr=10.0.1.2 "
            "tokxc=1")
 
@@ -26,7 +28,7 @@ COMMAND = ("ciped-cb peer=10.0.2.2:6543 socks=10.0.0.9:1080 ipaddr=10.0.1.1 ptpa
 class Relayed:
     """A -- relay -- B; no route between A and B but through the relay."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, login=None):
         self.program = find_program("danted", "dante-server is not installed")
         require("ciped-cb")
         self.lab = lab
@@ -37,10 +39,16 @@ class Relayed:
         lab.veth((self.b.namespace, "eth0", ["10.0.2.2/24"]),
                  (self.relay.namespace, "eth1", ["10.0.2.9/24"]))
         self.relay.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0", check=False, echo=False)
+        self.method = "none"
+        if login:
+            # In an /etc of the relay's own: the machine never has this user.
+            self.method, (name, _, _) = "username", login.partition(":")
+            self.relay.run("useradd", "--no-create-home", name)
+            self.relay.run("chpasswd", stdin=login + "\n")
         self.start_server()
 
     def start_server(self):
-        path = self.relay.write("danted.conf", CONFIG)
+        path = self.relay.write("danted.conf", CONFIG.format(method=self.method))
         with open(self.relay.directory / "danted.log", "ab") as log:
             # Its own session: dante answers a signal by telling its whole process group.
             self.server = self.relay.start(self.program, "-f", path, stdout=log,
@@ -107,6 +115,25 @@ def server_restarts(lab):
     net.end(net.a, net.b)
 
 
+def login(lab):
+    """Name and password (RFC 1929); wrong ones are refused, and neither is ever shown."""
+    net = Relayed(lab, LOGIN)
+    net.start_b()
+    name, _, password = LOGIN.partition(":")
+    net.a.write("options", f"key {KEY}\nmaxerr -1\nsocks-user {name}\nsocks-password wrong\n")
+    net.a.type(COMMAND, check=False)
+    expect(not labs.ping(net.a, "10.0.1.2", count=1, check=False), "a ping with a wrong password")
+    for device in net.a.devices():
+        net.a.down(device)
+        labs.wait_for("the netdev to go", lambda: not net.a.devices())
+    net.a.write("options", f"key {KEY}\nsocks-user {name}\nsocks-password {password}\n")
+    net.a.type(COMMAND)
+    labs.ping(net.a, "10.0.1.2")
+    shown = net.a.log + net.a.cipectl("-j", "show").stdout + net.a.cipectl("show").stdout
+    expect(password not in shown, "the password is shown")
+    net.end(net.a, net.b)
+
+
 def no_server(lab):
     """A server that refuses the connection is named; nothing is sent past it."""
     net = Relayed(lab)
@@ -134,12 +161,12 @@ def model_behind_the_relay(lab):
     net.end(net.b)
 
 
-def models_and_dante(lab):
-    """The server itself, with the model at both ends: proves the case, not ciped."""
-    net = Relayed(lab)
+def models_and_dante(lab, login):
+    """The server itself, with the model at both ends: proves the cases, not ciped."""
+    net = Relayed(lab, login)
     b = start_model(net.b, "10.0.2.2:6543", "127.0.0.1:9")
     a = start_model(net.a, "10.0.0.1:7000", "10.0.2.2:6543", socks="10.0.0.9:1080",
-                    inner="10.0.1.1", other="10.0.1.2")
+                    socks_login=login, inner="10.0.1.1", other="10.0.1.2")
     a.ping()
     b.ping()
     expect(b.state["peer"].startswith("10.0.2.9:"), f"B's peer is {b.state['peer']}")
@@ -147,5 +174,7 @@ def models_and_dante(lab):
     net.end()
 
 
-CASES = {"relay": through_the_relay, "server-restarts": server_restarts, "no-server": no_server,
-         "model": model_behind_the_relay, "models-and-dante": models_and_dante}
+CASES = {"relay": through_the_relay, "login": login, "server-restarts": server_restarts,
+         "no-server": no_server, "model": model_behind_the_relay,
+         "models-and-dante": functools.partial(models_and_dante, login=None),
+         "models-and-dante-login": functools.partial(models_and_dante, login=LOGIN)}
