@@ -4,14 +4,13 @@ each are its own, by a mount namespace beside the network namespace."""
 import dataclasses
 import json
 import os
-import pathlib
 import re
 import shutil
 import subprocess
 import sys
 
 import lab as labs
-from sites import Skip, expect
+from sites import expect
 
 sys.path.insert(0, str(labs.ROOT / "tests/classic"))
 
@@ -218,15 +217,15 @@ def start_model(host, bind="10.0.0.2:6543", peer="10.0.0.1:6789", **options):
                                   KEY, **options)
 
 
-def ciped_and_model(lab, cipher="blowfish", ciped="", first=None, **model):
+def ciped_and_model(lab, cipher="blowfish", ciped="", first=(), **model):
     """(TwoHosts, model): ciped at A, started with the HOWTO's command, and the model at B.
 
-    `first` are arguments of a command to the model before there is a ciped.
+    `first` are commands to the model, as dicts, before there is a ciped.
     """
     pair = two_hosts(lab)
     peer = start_model(pair.b, cipher=cipher, **model)
-    if first:
-        peer.do(**first)
+    for command in first:
+        peer.do(**command)
     pair.a.write("options", f"key {KEY}\n")
     order = " idea-order=be" if cipher == "idea-be" else ""
     pair.a.type(f"ciped-c{LETTERS[cipher]} me=10.0.0.1:6789 peer=10.0.0.2:6543 ipaddr=10.0.1.1 "
@@ -234,11 +233,9 @@ def ciped_and_model(lab, cipher="blowfish", ciped="", first=None, **model):
     return pair, peer
 
 
-def find_program(name, reason):
-    path = shutil.which(name, path=labs.command_environment()["PATH"])
-    if path is None:
-        raise Skip(reason)
-    return pathlib.Path(path)
+def find_program(name):
+    """Its path, or None."""
+    return shutil.which(name, path=labs.command_environment()["PATH"])
 
 
 def program_of(pid):

@@ -75,8 +75,8 @@ def loss(lab, way, kind):
     if kind == "NK_REQ":
         lost_request(lab, way)
         return
-    pair, model = ciped_and_model(lab, ciped="tokxc=1", first={
-        "command": "lose", "way": way, "kind": kind, "count": 2})
+    pair, model = ciped_and_model(lab, ciped="tokxc=1", first=[
+        {"command": "lose", "way": way, "kind": kind, "count": 2}])
     event = f"lost {way} {kind}" if way == "out" else f"lost {kind}"
     pings = pair.a.start("ping", "-n", "-q", "-c", 50, "-i", "0.1", "-W", 5, "10.0.1.2")
     model.do("ping", count=50, interval=0.1)  # like 1999, the model retries only when it sends
@@ -186,19 +186,23 @@ def silent_start(lab):
 
 def habits_of_1999(lab):
     """static-data, roam-any and kill bring three habits back; the model has the first one, too."""
-    pair, model = ciped_and_model(lab, ciped="tokxc=1 tokey=2 static-data roam-any kill",
-                                  static_data=True, tokey=2)
+    pair, model = ciped_and_model(
+        lab, ciped="tokxc=1 static-data roam-any kill", static_data=True,
+        first=[{"command": "lose", "way": way, "kind": "NK_ACK", "count": 1000}
+               for way in ("in", "out")])
     pair.a.script("ip-down")
-    model.do("lose", way="out", kind="NK_ACK", count=1000)
     both_ping(pair, model)
     state = model.do("state")
     expect(state["events"].get("in static DATA", 0) >= 6, f"no data under the static key: {state}")
+    expect(not state["sending"], f"the model has a sending key: {state}")
     pair.b.run("ip", "address", "add", "10.0.0.3/24", "dev", "eth0")
     model.do("rebind", address="10.0.0.3:7000")
     model.ping()
     expect(pair.a.peer()["endpoint"] == "10.0.0.3:7000", f"endpoint: {pair.a.peer()}")
-    model.do("lose", way="out", kind="NK_ACK", count=0)
-    both_ping(pair, model, count=40)
+    for way in ("in", "out"):
+        model.do("lose", way=way, kind="NK_ACK", count=0)
+    model.ping(count=40, interval=0.1)
+    model.wait_keys()
     model.do("block", kind="CT_KILL")
     pair.a.wait_call("ip-down")
     labs.wait_for("the netdev to go", lambda: not pair.a.devices())

@@ -61,6 +61,8 @@ def debug(lab):
     lab.echo(f"  root@A# ciped-cb {LINK} debug")
     process = host.start(labs.BIN / "ciped-cb", *LINK.split(), "debug", echo=False)
     labs.wait_for("the netdev", lambda: host.devices() == ["cipcb0"])
+    labs.wait_for("the daemon to answer", lambda: host.cipectl(
+        "show", check=None, echo=False).returncode == 0)
     expect(process.poll() is None, "it went to the background")
     os.kill(process.pid, signal.SIGTERM)
     output, _ = process.communicate(timeout=15)
