@@ -125,7 +125,7 @@ def reflected(link, _unix):
 
 def old_time(link, unix):
     packets = []
-    for age in (DAY, 31, -31, -DAY):
+    for age in (DAY, 33, -33, -DAY):  # of a window of 30 seconds
         for kind, body in ((wire.NK_IND, wire.indication_body(os.urandom(16))),
                            (wire.NK_REQ, b""), (wire.CT_PING, b"")):
             packets += _block(link, kind, body, unix - age)
