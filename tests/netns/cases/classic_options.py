@@ -105,7 +105,7 @@ REFUSED = (
     (f"key {KEY}\n", f"ciped-cb {LINK} peer=10.0.0.2", ("peer", "port")),
     (f"key {KEY}\n", f"ciped-cb {LINK} peer=10.0.0.2:99999", ("peer|port",)),
     (f"key {KEY}\n", f"ciped-cb {LINK} me=10.9.9.9:6789", (r"10\.9\.9\.9",)),
-    (f"key {KEY}\n", f"ciped-cb {LINK} device=../x", ("device",)),
+    (f"key {KEY}\n", f"ciped-cb {LINK} device=../x", (r"device|\.\./x",)),
     (f"key {KEY}\n", f"ciped-cb {LINK} -o /etc/cipe/none", ("none", r"no such|not exist|missing")),
     (f"key {KEY}\n", f"ciped-cb {LINK} -o other", ("other", "absolute")),
 )
