@@ -60,6 +60,12 @@ absl::Status Me(ClassicOptions& o, const NameLookup& lookup, Value v) {
 }
 
 absl::Status PeerOption(ClassicOptions& o, const NameLookup& lookup, Value v) {
+  // Port 0 means a peer to be learned: nobody who names the address alone means that.
+  if (!absl::StrContains(v, ':') && v != "0.0.0.0") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("found ", Quoted(v),
+                     ", expected ADDRESS:PORT with the peer's port, or 0.0.0.0:0 to learn both"));
+  }
   return Store(ParseCarrier(v, lookup, {"udp", true, true}), &o.peer);
 }
 

@@ -4,6 +4,7 @@ each are its own, by a mount namespace beside the network namespace."""
 import dataclasses
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -70,12 +71,14 @@ class Host(labs.Site):
 
     @property
     def log(self):
-        """What the daemons wrote to the standard error they were given by type()."""
-        path = self.directory / "log"
-        return path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
+        """What typed commands wrote to standard error, then ciped.log, for no journald is here."""
+        run = pathlib.Path(f"/proc/{self.holder.pid}/root/run/cipe")
+        paths = (self.directory / "log", run / "ciped.log.old", run / "ciped.log")
+        return "".join(path.read_bytes().decode("utf-8", "surrogateescape")
+                       for path in paths if path.exists())
 
     def type(self, line, check=True, timeout=60):
-        """A line at root's shell; standard error goes to `log`, as a daemon's does for good."""
+        """A line at root's shell; standard error goes to `log`."""
         self.lab.echo(f"  root@{self.name}# {line}")
         result = self.run("sh", "-c", f'exec 2>>"$0"; {line}', self.directory / "log", check=False,
                           timeout=timeout, echo=False)
@@ -85,9 +88,10 @@ class Host(labs.Site):
 
     def refused(self, line, *patterns, secret=None):
         """The line must fail, say why, keep `secret` to itself and leave no netdev."""
-        before, devices = len(self.log), self.devices()
+        spoken = self.directory / "log"
+        before, devices = spoken.stat().st_size if spoken.exists() else 0, self.devices()
         result = self.type(line, check=False)
-        said = result.stdout + self.log[before:]
+        said = result.stdout + spoken.read_bytes()[before:].decode("utf-8", "surrogateescape")
         expect(result.returncode not in (0, 4), f"{self.name}: {line!r} was accepted: {said}")
         for pattern in patterns:
             expect(re.search(pattern, said, re.IGNORECASE), f"{line!r}: no {pattern!r} in: {said}")

@@ -126,7 +126,9 @@ def any_peer(lab):
         host.script("ip-up")
     pair.a.type("ciped-cb me=10.0.0.1:6789 peer=0.0.0.0:0 ipaddr=10.0.1.1 ptpaddr=0.0.0.0")
     pair.b.type("ciped-cb peer=10.0.0.1:6789 ptpaddr=10.0.1.1 ipaddr=10.0.1.2")
-    labs.ping(pair.b, "10.0.1.1")
+    # The packet from which A learns the address comes before the route for its answer.
+    labs.wait_for("an answer of A", lambda: pair.b.run(
+        "ping", "-n", "-c", 1, "-W", 1, "10.0.1.1", check=False).returncode == 0)
     arguments, _ = pair.b.wait_call("ip-up")
     port = re.fullmatch(r"10\.0\.0\.2:(\d+)", arguments[1])
     expect(port and int(port.group(1)) > 0, f"B's ip-up was told {arguments}")

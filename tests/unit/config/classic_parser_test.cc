@@ -241,6 +241,8 @@ TEST(ClassicParser, SpecialValuesAndLimits) {
                           "debug maybe",
                           "me [::1]:5",
                           "peer ::1:5",
+                          "peer 10.0.0.2",
+                          "peer vpn.example.org",
                           "peer 10.0.0.1:65536",
                           "peer 10.0.0.300:5",
                           "peer :5:",
