@@ -347,6 +347,13 @@ int DataPlane::Send(uint32_t id, const session::Path& path, absl::Span<const uin
   return r.error != 0 ? r.error : EIO;
 }
 
+void DataPlane::Settle(uint32_t id) {
+  const auto it = tunnels_.find(id);
+  if (it == tunnels_.end()) return;
+  // A batch is sealed and sent in one turn.
+  for (const auto& sender : it->second->senders) sender->worker->worker->Call([] {});
+}
+
 void DataPlane::SetAfxdp(uint32_t id, bool afxdp) {
   const auto it = tunnels_.find(id);
   if (it == tunnels_.end()) return;

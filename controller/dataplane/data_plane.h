@@ -59,6 +59,8 @@ class DataPlane {
   // Packets that waited for a session of this tunnel may go now; netdevs whose reading rested are
   // read again.
   void SendStaged(uint32_t tunnel);
+  // Waits until every worker that sends for the tunnel has sent what it sealed before.
+  void Settle(uint32_t tunnel);
   // Control frames and keepalives, from the control thread's own port.
   // Returns 0, or the errno for which this host cannot send to that endpoint.
   int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame);

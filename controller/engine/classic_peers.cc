@@ -109,11 +109,14 @@ void ClassicPeers::Apply(Peer& peer, classic::Step step, const session::Path* an
   if (step.drop != 0) peer.path.drops.Add(step.drop);
   if (!step.log.empty()) LogOf(peer, step.log);
   if (step.drop_send_key) {
-    if (state.link->has_send_key()) {
+    const bool had = state.link->has_send_key();
+    if (had) {
       state.pause_until = clock_.Now() + kPause;
       state.path.pause_until.store(ToNanos(*state.pause_until), std::memory_order_relaxed);
     }
     state.link->DropSendKey();
+    // A peer of 1999 forgets the old key with our offer: what is sealed under it goes out first.
+    if (had) world_.Settle(tunnel.id());
   }
   if (step.retire_receive_key) state.link->RetireReceiveKey(clock_.Now());
   Install(peer, step);

@@ -266,6 +266,8 @@ int Daemon::Send(uint32_t tunnel, const session::Path& path, absl::Span<const ui
 
 void Daemon::SendStaged(uint32_t tunnel) { plane_->SendStaged(tunnel); }
 
+void Daemon::Settle(uint32_t tunnel) { plane_->Settle(tunnel); }
+
 void Daemon::SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                        bool must_be_durable) {
   uint64_t request = 0;

@@ -27,6 +27,7 @@ class Daemon final : public World {
   // World, on the control thread.
   int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
+  void Settle(uint32_t tunnel) override;
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                  bool must_be_durable) override;
   void ResolveAgain(uint32_t tunnel, uint32_t peer) override;

@@ -93,6 +93,7 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   // World
   int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
+  void Settle(uint32_t) override {}  // one thread
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor, bool durable) override;
   void ResolveAgain(uint32_t, uint32_t) override { ++resolve_again; }
   void SmallestMtu(uint32_t, uint32_t mtu) override { smallest_mtu = mtu; }

@@ -170,7 +170,7 @@ def silent_start(lab):
     pair = two_hosts(lab)
     model = start_model(pair.b)
     pair.a.write("options", f"key {KEY}\ntokxc 1\n")
-    pair.a.type("ciped-cb me=10.0.0.1:6789 peer=0.0.0.0:0 ipaddr=10.0.1.1 ptpaddr=0.0.0.0")
+    pair.a.type("ciped-cb me=10.0.0.1:6789 peer=0.0.0.0:0 ipaddr=10.0.1.1 ptpaddr=10.0.1.2")
     time.sleep(2)
     expect(not model.do("state")["events"], f"something was sent: {model.state}")
     model.do("hostile", what="foreign_key")
