@@ -64,7 +64,6 @@ void Exchange::Offer(Instant now, Step* step) {
   history_.Add(pending.key);
   pending_ = std::move(pending);
   send_since_.reset();
-  send_crc_.reset();
   step->drop_send_key = true;
   SendOffer(now, step);
 }
@@ -170,15 +169,13 @@ Step Exchange::OnIndication(const Block& block, Under under, Instant now) {
 }
 
 Step Exchange::OnAcknowledge(const Block& block, Instant now) {
-  // Repeated offers are answered more than once.
-  if (send_crc_.has_value() && *send_crc_ == block.key_crc) return {};
+  // Repeated offers are answered more than once, and a replay looks the same: both are counted.
   if (!pending_.has_value() || pending_->crc != block.key_crc) {
     return Dropped(cipe_drop_rx_classic_ack);
   }
   Step step;
   step.send_key = std::move(pending_->key);
   step.lifetime = timing_.tokey;
-  send_crc_ = pending_->crc;
   pending_.reset();
   send_since_ = now;
   errors_ = 0;

@@ -94,8 +94,7 @@ class Exchange {
   std::optional<Instant> send_since_, receive_since_;
   std::optional<Instant> last_offer_, next_request_, last_error_;
   Duration request_interval_ = std::chrono::seconds(1);
-  std::optional<uint32_t> send_crc_;  // of the sending key in use
-  std::optional<Key> receive_key_;    // the one offered last
+  std::optional<Key> receive_key_;  // the one offered last
   KeyHistory history_;
   std::optional<Instant> next_ping_, pong_due_;
   int errors_ = 0;

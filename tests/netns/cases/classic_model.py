@@ -226,7 +226,7 @@ COUNTED_AS = {
     "short": {"rx_classic_length", "xdp_malformed"}, "odd_length": {"rx_classic_length"},
     "wrong_crc": {"rx_classic_crc"}, "all_zero": {STATIC, INNER},
     "bad_padding": {"rx_classic_length", "rx_classic_crc", STATIC, INNER},
-    "reserved_type": {"rx_classic_type"}, "ctrl_type": {"rx_classic_type"},
+    "reserved_type": {"rx_classic_type"}, "ctrl_type": {"rx_classic_block"},
     "oversized": {"rx_classic_length", "rx_oversized", "rx_classic_crc", STATIC, INNER},
     "bad_inner": {STATIC, INNER}, "unknown_kind": {"rx_classic_block"},
     "short_block": {"rx_classic_block"}, "forged_indication": {"rx_classic_key_crc"},
