@@ -71,7 +71,7 @@ def ctrl_type(link, _unix):
 
 def oversized(link, _unix):
     return [os.urandom(octets) for octets in (4096, 9000, 65000)] + _sealed(
-        link, b"\x45" + os.urandom(9999), wire.DATA)
+        link, b"\x45\x00\xff\xff" + os.urandom(9996), wire.DATA)  # claims more than there is
 
 
 def bad_inner(link, _unix):
