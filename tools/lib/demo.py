@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 
+import demo_classic
 import lab as labs
 import pcap
 import traffic
@@ -298,12 +299,13 @@ def interrupted(signum, frame):
 
 def main():
     as_json, keep = "--json" in sys.argv, "--keep" in sys.argv
+    classic = "--classic" in sys.argv
     say = labs.log_to_stderr if as_json else lambda line: print(line, flush=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, interrupted)
     try:
-        document = show_sites(say, keep)
-        if as_json:
+        document = demo_classic.show(say, keep) if classic else show_sites(say, keep)
+        if as_json and not classic:
             say("\nFigures on a direct veth: medians of interleaved repetitions")
             document["figures"] = [measure_rung(rung, say) for rung in RUNGS]
     except (labs.LabError, subprocess.SubprocessError, OSError, ValueError) as error:
