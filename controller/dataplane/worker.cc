@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -93,12 +94,17 @@ void Worker::RunCommands() {
 void Worker::Turn(int timeout_ms) {
   epoll_event ready[32];
   int n;
-  if (busy_.empty()) {
-    reader_.Offline();
-    n = epoll_wait(epoll_.get(), ready, 32, timeout_ms);
-  } else {
+  n = busy_.empty() && !worked_ ? 0 : epoll_wait(epoll_.get(), ready, 32, 0);
+  if (n == 0 && busy_.empty() && worked_) {
+    // Who fills our queues may wait for this very core: let it, and save both a wake-up.
+    sched_yield();
     n = epoll_wait(epoll_.get(), ready, 32, 0);
   }
+  if (n == 0 && busy_.empty()) {
+    reader_.Offline();
+    n = epoll_wait(epoll_.get(), ready, 32, timeout_ms);
+  }
+  worked_ = n > 0;
   reader_.Quiescent();
   const Instant now = clock_.Now();
   std::vector<int> again;
