@@ -1,4 +1,5 @@
-// Time as the rest of the tree sees it. Nothing below engine/ reads a clock by itself: `now` is passed in.
+// Time as the rest of the tree sees it. Nothing below engine/ reads a clock by itself: `now` is
+// passed in.
 #pragma once
 
 #include <atomic>

@@ -56,8 +56,9 @@ absl::StatusOr<IpPrefix> IpPrefix::Parse(absl::string_view text) {
   if (slash == absl::string_view::npos) return p;
   const absl::string_view digits = text.substr(slash + 1);
   int length = -1;
-  const bool plain = !digits.empty() && digits.size() <= 3 &&
-                     std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const bool plain =
+      !digits.empty() && digits.size() <= 3 &&
+      std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!plain || !absl::SimpleAtoi(digits, &length) || length > address.bits()) {
     return absl::InvalidArgumentError(absl::StrCat("'", text, "' needs a prefix length from 0 to ",
                                                    address.bits(), " after the slash"));

@@ -57,8 +57,8 @@ struct IpPrefix {
 
 struct Endpoint {
   IpAddress address;
-  uint16_t port = 0;       // host order
-  uint32_t scope_id = 0;   // interface index for IPv6 link-local addresses, else 0
+  uint16_t port = 0;      // host order
+  uint32_t scope_id = 0;  // interface index for IPv6 link-local addresses, else 0
 
   // "192.0.2.1:6789", "[2001:db8::1]:6789", "[fe80::1%2]:6789". Names are not resolved.
   static absl::StatusOr<Endpoint> Parse(absl::string_view text);

@@ -16,7 +16,8 @@ class Rng {
   uint64_t U64();
 };
 
-// getrandom(2). Ends the process when the kernel has no randomness to give: there is no safe way on.
+// getrandom(2). Ends the process when the kernel has no randomness to give: there is no safe way
+// on.
 class SystemRng final : public Rng {
  public:
   void Fill(absl::Span<uint8_t> out) override;

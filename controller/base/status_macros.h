@@ -6,8 +6,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define CIPE_RETURN_IF_ERROR(expr)                   \
-  do {                                               \
+#define CIPE_RETURN_IF_ERROR(expr)                                                   \
+  do {                                                                               \
     if (absl::Status cipe_status_ = (expr); !cipe_status_.ok()) return cipe_status_; \
   } while (false)
 

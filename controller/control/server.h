@@ -2,9 +2,10 @@
 // wait.
 //
 // Who may what: uid 0 and the owner may change things; everybody whom the socket file's mode lets
-// connect (group cipe, broker/runtime_dir.h) may read. Bounds: 64 clients (the last 16 places only for those who may change things),
-// 64 KB per request, 64 MB per reply and 128 MB of unread replies in all; a client that neither
-// completes a request nor reads its reply for 30 s is closed. Runs on the loop's thread.
+// connect (group cipe, broker/runtime_dir.h) may read. Bounds: 64 clients (the last 16 places only
+// for those who may change things), 64 KB per request, 64 MB per reply and 128 MB of unread replies
+// in all; a client that neither completes a request nor reads its reply for 30 s is closed. Runs on
+// the loop's thread.
 #pragma once
 
 #include <sys/socket.h>

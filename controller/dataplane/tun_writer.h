@@ -10,7 +10,8 @@ class TunWriter final : public TunSink {
  public:
   // `tun` is borrowed.
   TunWriter(int tun, bool tso, bool uso)
-      : port_(tun), coalescer_({.tso = tso, .uso = uso, .max_packets = 2 * RxPipeline::kMaxBatch}) {}
+      : port_(tun),
+        coalescer_({.tso = tso, .uso = uso, .max_packets = 2 * RxPipeline::kMaxBatch}) {}
 
   Refused Write(absl::Span<const packet::PacketWrite> writes) override {
     const ports::TunPort::WriteCounts counts = port_.Write(writes);

@@ -59,7 +59,7 @@ class Worker {
   std::mutex mutex_;
   std::vector<std::function<void()>> commands_;
   bool worked_ = false;  // the last look found something
-  bool stop_ = false;  // guarded by mutex_
+  bool stop_ = false;    // guarded by mutex_
   absl::flat_hash_map<int, std::shared_ptr<Handler>> handlers_;
   std::vector<int> busy_;  // had more to do
   std::function<void(Instant)> end_of_turn_;

@@ -76,7 +76,7 @@ bool XskQueue::Receive(Deliver deliver) {
   uint16_t run_port = 0;
   for (uint32_t i = 0; i < got; ++i) {
     const xdp_desc& desc = rings_.rx().At(index + i);
-    if (!region_.Holds(desc.addr, desc.len)) continue;   // cannot be; never follow it
+    if (!region_.Holds(desc.addr, desc.len)) continue;  // cannot be; never follow it
     taken_.push_back(region_.FrameOf(desc.addr));
     RxFrame frame;
     uint16_t port;

@@ -1,6 +1,7 @@
-// One AF_XDP socket as the data path uses it. The lower half of its UMEM circulates between the fill
-// ring and the receive ring, the upper half between the free list, the TX ring and the completion
-// ring; receiving and sending belong to one worker each and share nothing but the descriptor.
+// One AF_XDP socket as the data path uses it. The lower half of its UMEM circulates between the
+// fill ring and the receive ring, the upper half between the free list, the TX ring and the
+// completion ring; receiving and sending belong to one worker each and share nothing but the
+// descriptor.
 #pragma once
 
 #include <linux/if_xdp.h>
@@ -48,10 +49,10 @@ class XskQueue {
   UniqueFd socket_;
   xsk::UmemRegion region_;
   xsk::XskRings rings_;
-  std::vector<uint64_t> taken_;          // of the batch at hand, and what the fill ring had no room for
-  std::vector<session::Path> paths_;     // of the batch at hand; few differ
+  std::vector<uint64_t> taken_;  // of the batch at hand, and what the fill ring had no room for
+  std::vector<session::Path> paths_;  // of the batch at hand; few differ
   std::vector<RxFrame> frames_;
-  std::vector<uint64_t> free_;           // TX half
+  std::vector<uint64_t> free_;  // TX half
   uint64_t current_ = 0;
 };
 

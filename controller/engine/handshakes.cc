@@ -69,7 +69,7 @@ void Engine::ControlFrame(const dataplane::Event& event) {
     case protocol::FrameKind::kCookieReply:
       return CookieReply(*tunnel, frame);
     case protocol::FrameKind::kData:
-      return;   // workers never send these here
+      return;  // workers never send these here
   }
 }
 
@@ -114,7 +114,8 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
   }
   if (peer == nullptr) return drop(cipe_drop_hs_unknown_peer);
   session::DropCounters& drops = peer->path.drops;
-  if (peer->last_accepted != Instant{} && now - peer->last_accepted < protocol::kInitiationSpacing) {
+  if (peer->last_accepted != Instant{} &&
+      now - peer->last_accepted < protocol::kInitiationSpacing) {
     return drops.Add(cipe_drop_hs_too_soon);
   }
   const Secret<32>* psk =
@@ -139,8 +140,7 @@ void Engine::Respond(Tunnel& tunnel, Peer& peer, const session::Path& path,
                      handshake::Responder& responder) {
   const uint32_t index = TakeIndex();
   std::array<uint8_t, protocol::kResponseSize> frame;
-  auto secrets =
-      responder.BuildResponse(OwnParameters(tunnel), index, rng_, absl::MakeSpan(frame));
+  auto secrets = responder.BuildResponse(OwnParameters(tunnel), index, rng_, absl::MakeSpan(frame));
   if (!secrets.ok()) {
     GiveIndex(index, clock_.Now());
     return peer.path.drops.Add(secrets.reason());
@@ -215,8 +215,8 @@ session::Path Engine::PathOfNextTry(const Peer& peer) {
   return {peer.configured.is_set() ? peer.configured : learned.remote, {}};
 }
 
-// Never a stamp twice, whatever the clock does, and none that is not reserved on disk. Null: the disk
-// is asked; FloorSaved goes on.
+// Never a stamp twice, whatever the clock does, and none that is not reserved on disk. Null: the
+// disk is asked; FloorSaved goes on.
 std::optional<Tai64n> Engine::TakeStamp(Peer& peer, bool floor_answered) {
   const WallTime wall = clock_.Wall();
   const std::optional<Tai64n> stamp = peer.sender->Next(*peer.stamps, wall, floor_answered);
@@ -292,9 +292,10 @@ void Engine::FloorSaved(uint32_t tunnel, uint32_t id, const ipc::Floor& floor,
       peer->trouble.clear();
       SendInitiation(*peer, true);
     } else {
-      // Without it a crash could repeat a time stamp, so nothing is sent; the retry timer asks again.
-      peer->trouble = absl::StrCat("no handshake can be started while its time stamp cannot be kept: ",
-                                   status.message());
+      // Without it a crash could repeat a time stamp, so nothing is sent; the retry timer asks
+      // again.
+      peer->trouble = absl::StrCat(
+          "no handshake can be started while its time stamp cannot be kept: ", status.message());
     }
   }
 }

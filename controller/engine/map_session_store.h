@@ -30,7 +30,10 @@ class MapSessionStore final : public SessionStore {
  private:
   MapSessionStore(steering::MapSet maps, steering::LaneStateView lanes, Secret<32> seal_key,
                   Rng& rng)
-      : maps_(std::move(maps)), lanes_(std::move(lanes)), seal_key_(std::move(seal_key)), rng_(rng) {}
+      : maps_(std::move(maps)),
+        lanes_(std::move(lanes)),
+        seal_key_(std::move(seal_key)),
+        rng_(rng) {}
   bool Open(uint32_t base, const cipe_session& entry, const cipe_session_key& key,
             StoredSession* out) const;
 

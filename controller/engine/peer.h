@@ -22,10 +22,10 @@ struct Tunnel;
 
 // The handshake we are trying to finish with a peer.
 struct Attempt {
-  Instant since{};                 // first initiation of this attempt
+  Instant since{};  // first initiation of this attempt
   Instant retry_at{};
   int initiations = 0;
-  bool reported = false;           // "no answer" was logged
+  bool reported = false;  // "no answer" was logged
   bool waiting_for_floor = false;
   bool cookie_hurried = false;  // a cookie reply has brought a retry forward
   bool resolved_again = false;  // the name of its endpoint was asked for anew
@@ -37,31 +37,31 @@ struct Attempt {
 struct Peer {
   Tunnel* tunnel = nullptr;
   config::Peer config;
-  std::optional<handshake::SharedKeyIdentity> shared;   // NNpsk0
+  std::optional<handshake::SharedKeyIdentity> shared;  // NNpsk0
   session::PeerPath path;
 
   // Key epochs. Owned by the session table.
   session::Session* previous = nullptr;
   session::Session* current = nullptr;
-  session::Session* next = nullptr;     // made as responder, not yet confirmed
+  session::Session* next = nullptr;  // made as responder, not yet confirmed
 
   std::optional<Attempt> attempt;
-  std::optional<handshake::Initiator> initiator;        // last initiation sent, unanswered
+  std::optional<handshake::Initiator> initiator;  // last initiation sent, unanswered
   handshake::CookieHolder cookie;
   session::TimerState timers;
 
-  std::shared_ptr<Sender> sender;       // of our identity, shared with its other peers
-  StampPair* stamps = nullptr;          // of the sender
-  bool clock_behind = false;            // its last initiation was older than one before
-  Instant last_accepted{};              // when an initiation of this peer was last worked on
+  std::shared_ptr<Sender> sender;  // of our identity, shared with its other peers
+  StampPair* stamps = nullptr;     // of the sender
+  bool clock_behind = false;       // its last initiation was older than one before
+  Instant last_accepted{};         // when an initiation of this peer was last worked on
 
-  Endpoint configured;                  // resolved; unset = none
+  Endpoint configured;  // resolved; unset = none
   std::optional<WallTime> latest_handshake;
   uint64_t saved_packets = 0;  // rx + tx when its counters last went to the store
   Instant save_traffic_at{};
-  std::string trouble;                  // what the network or the peer said last; for `show`
-  std::string send_trouble;             // why this host could not send the last frame; for `show`
-  std::string name_trouble;             // why the endpoint's name gives no address; for `show`
+  std::string trouble;       // what the network or the peer said last; for `show`
+  std::string send_trouble;  // why this host could not send the last frame; for `show`
+  std::string name_trouble;  // why the endpoint's name gives no address; for `show`
 
   bool initiated_by_key() const { return config.auth == config::Auth::kPublicKey; }
   uint32_t id() const { return path.peer; }

@@ -18,7 +18,8 @@ class Channel {
 
   int fd() const { return fd_.get(); }
 
-  // Waits (bounded, poll) while the other end's queue is full. Unavailable when the other end has gone.
+  // Waits (bounded, poll) while the other end's queue is full. Unavailable when the other end has
+  // gone.
   absl::Status Send(Message message);
 
   // NotFound "nothing there" when no message waits; Unavailable when the other end has gone;

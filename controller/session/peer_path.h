@@ -1,5 +1,5 @@
-// What workers know of a peer: where to send, under which session, and the counters both sides keep.
-// Written by the control thread unless a comment says otherwise; read by every worker.
+// What workers know of a peer: where to send, under which session, and the counters both sides
+// keep. Written by the control thread unless a comment says otherwise; read by every worker.
 #pragma once
 
 #include <array>
@@ -68,7 +68,7 @@ class PathCell {
 };
 
 struct Traffic {
-  std::atomic<uint64_t> rx_bytes{0}, tx_bytes{0};      // inner octets
+  std::atomic<uint64_t> rx_bytes{0}, tx_bytes{0};  // inner octets
   std::atomic<uint64_t> rx_packets{0}, tx_packets{0};
 };
 
@@ -76,19 +76,19 @@ struct PeerPath {
   uint32_t peer = 0;
   uint32_t tunnel = 0;
 
-  std::atomic<Session*> current{nullptr};   // to send on; null while there is none
+  std::atomic<Session*> current{nullptr};  // to send on; null while there is none
   PathCell path;
   // Greatest inner packet the peer takes, octets; kAnyMtu until it has said so.
   static constexpr uint32_t kAnyMtu = UINT32_MAX;
   std::atomic<uint32_t> mtu{kAnyMtu};
 
   // CLOCK_BOOTTIME nanoseconds, 0 = never; written by workers.
-  std::atomic<int64_t> last_data_sent{0};       // frames with an inner packet
-  std::atomic<int64_t> last_sent{0};            // any authenticated frame
+  std::atomic<int64_t> last_data_sent{0};  // frames with an inner packet
+  std::atomic<int64_t> last_sent{0};       // any authenticated frame
   std::atomic<int64_t> last_data_received{0};
   std::atomic<int64_t> last_received{0};
 
-  std::atomic<bool> handshake_wanted{false};    // set by workers, cleared by the control thread
+  std::atomic<bool> handshake_wanted{false};  // set by workers, cleared by the control thread
   Traffic traffic;
   DropCounters drops;
 };

@@ -1,5 +1,6 @@
-// Quiescent-state based reclamation: what a worker may still be looking at is freed only after every
-// worker has said once that it holds nothing. (P. McKenney, "Is Parallel Programming Hard", ch. 9.)
+// Quiescent-state based reclamation: what a worker may still be looking at is freed only after
+// every worker has said once that it holds nothing. (P. McKenney, "Is Parallel Programming Hard",
+// ch. 9.)
 #pragma once
 
 #include <atomic>

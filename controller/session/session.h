@@ -35,12 +35,12 @@ class SendLane {
   bool WantsRekey() const { return wants_rekey_.load(std::memory_order_relaxed); }
   uint64_t next() const { return next_.load(std::memory_order_relaxed); }
 
-  SpinLock lock;                     // held around TakeCounter and use of `key`
+  SpinLock lock;  // held around TakeCounter and use of `key`
   std::optional<AeadKey> key;
 
  private:
   friend class Session;
-  std::atomic<uint64_t> next_{0};    // atomic for readers without the lock
+  std::atomic<uint64_t> next_{0};  // atomic for readers without the lock
   uint64_t reserved_ = 0;
   uint64_t blocks_ = 0;
   std::atomic<bool> wants_rekey_{false};
@@ -54,7 +54,7 @@ class ReceiveLane {
   void Publish();
   uint64_t greatest() const { return greatest_.load(std::memory_order_relaxed); }
 
-  SpinLock lock;                     // held around everything below
+  SpinLock lock;  // held around everything below
   std::optional<AeadKey> key;
   ReplayWindow<8192> window;
   void NoteAccepted(uint64_t counter) {
@@ -65,7 +65,7 @@ class ReceiveLane {
 
  private:
   friend class Session;
-  std::atomic<uint64_t> greatest_{0};   // plus one; 0 = none
+  std::atomic<uint64_t> greatest_{0};  // plus one; 0 = none
   cipe_lane_state* state_ = nullptr;
 };
 
@@ -73,7 +73,7 @@ enum class Slot : uint8_t { kPrevious = 0, kCurrent = 1, kNext = 2, kNone = 3 };
 
 // What a session is made from.
 struct SessionSetup {
-  uint32_t local_index = 0;          // lane bits zero
+  uint32_t local_index = 0;  // lane bits zero
   uint32_t remote_index = 0;
   Suite suite = Suite::kAesGcmSha256;
   bool initiator = false;
@@ -110,11 +110,11 @@ class Session {
 
   // Written by the control thread; workers use it to report only what matters.
   std::atomic<Slot> slot{Slot::kNone};
-  std::atomic<bool> confirmed{false};       // the peer has shown that it has the keys
-  std::atomic<bool> confirm_reported{false};   // set by the first worker to see a frame
+  std::atomic<bool> confirmed{false};         // the peer has shown that it has the keys
+  std::atomic<bool> confirm_reported{false};  // set by the first worker to see a frame
   std::atomic<bool> rekey_reported{false};
 
-  std::atomic<Session*> next_in_bucket{nullptr};   // SessionTable's
+  std::atomic<Session*> next_in_bucket{nullptr};  // SessionTable's
 
  private:
   explicit Session(const SessionSetup& setup) : setup_(setup) {}

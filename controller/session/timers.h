@@ -16,14 +16,14 @@
 namespace cipe::session {
 
 struct TimerSettings {
-  Duration rekey{};                  // of the tunnel
-  Duration persistent_keepalive{};   // zero: off
+  Duration rekey{};                 // of the tunnel
+  Duration persistent_keepalive{};  // zero: off
 };
 
 // What the engine keeps of a peer between two looks.
 struct TimerState {
-  Instant unanswered_since{};        // zero: everything sent was answered
-  Instant unreplied_since{};         // zero: everything heard was followed by something sent
+  Instant unanswered_since{};  // zero: everything sent was answered
+  Instant unreplied_since{};   // zero: everything heard was followed by something sent
   void Reset() { *this = {}; }
 };
 

@@ -331,7 +331,7 @@ TEST(Tunnel, RoamsWithTheFirstNewerFrame) {
 TEST(Tunnel, EcnGoesBothWaysThroughTheOuterHeader) {
   Pair net;
   net.Run(1s);
-  net.a->Inject(MakeInner("10.9.0.1", "10.9.0.2", 1, 32, 2));   // ECT(0)
+  net.a->Inject(MakeInner("10.9.0.1", "10.9.0.2", 1, 32, 2));  // ECT(0)
   EXPECT_EQ(net.network.record.back().ecn, 2);
   Datagram marked = net.network.record.back();
   net.network.filter = nullptr;
@@ -342,13 +342,13 @@ TEST(Tunnel, EcnGoesBothWaysThroughTheOuterHeader) {
   net.a->Inject(MakeInner("10.9.0.1", "10.9.0.2", 2, 32, 2));
   marked = net.network.record.back();
   net.network.filter = nullptr;
-  marked.ecn = 3;   // a router on the way marks it
+  marked.ecn = 3;  // a router on the way marks it
   net.network.Inject(marked);
   net.Run(1s);
   ASSERT_EQ(net.b->delivered.size(), 2u);
   EXPECT_EQ(net.b->delivered[1][1] & 3, 3);
   net.network.filter = [](const Datagram&) { return false; };
-  net.a->Inject(MakeInner("10.9.0.1", "10.9.0.2", 3));   // Not-ECT
+  net.a->Inject(MakeInner("10.9.0.1", "10.9.0.2", 3));  // Not-ECT
   marked = net.network.record.back();
   net.network.filter = nullptr;
   marked.ecn = 3;
