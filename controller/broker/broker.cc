@@ -328,8 +328,8 @@ absl::Status Broker::SetUpPeers(Tunnel* tunnel) {
     ipc::PeerId& id = peer_ids_[absl::StrCat(config.name, "/", who.peer)];
     if (id == 0) id = next_peer_++;
     setup.peer = id;
-    if (peer.endpoint.has_value()) {
-      const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
+    if (!peer.endpoints.empty()) {
+      const auto endpoint = ParseNumericEndpoint(peer.endpoints.front());
       if (endpoint.ok()) setup.endpoint = *endpoint;
     }
     tunnel->peers.push_back(setup);
@@ -358,8 +358,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   // What is wanted still comes up again: by the next start, or when it is remade.
   if (!IsWanted(tunnel.mapped()->config().name)) classic_->Forget(tunnel.mapped()->config().name);
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
-  const auto config =
-      std::make_shared<const config::Tunnel>(CloneConfig(tunnel.mapped()->config()));
+  const auto config = std::make_shared<const config::Tunnel>(tunnel.mapped()->config().Clone());
   tunnel.mapped().reset();
   EndUnlessNeeded(options_.last_answer_patience);
   if (removal.empty()) return;
@@ -429,12 +428,13 @@ void Broker::ResolvePeer(ipc::TunnelId id, ipc::PeerId peer) {
   Tunnel* tunnel = ById(id);
   const size_t index = tunnel == nullptr ? Tunnel::npos : tunnel->IndexOf(peer);
   if (index == Tunnel::npos) return;
-  const auto& spec = tunnel->config().peers[index].endpoint;
+  const auto& specs = tunnel->config().peers[index].endpoints;
   // One question per peer at a time, however often the engine asks.
-  if (!spec.has_value() || resolving_.contains(peer)) return;
+  if (specs.empty() || resolving_.contains(peer)) return;
   resolving_[peer] = TimerId::kNone;
-  resolver_->Resolve(
-      *spec, [this, id, peer](Resolved answer) { OnResolved(id, peer, std::move(answer)); });
+  resolver_->Resolve(specs.front(), [this, id, peer](Resolved answer) {
+    OnResolved(id, peer, std::move(answer));
+  });
 }
 
 void Broker::OnResolved(ipc::TunnelId id, ipc::PeerId peer, Resolved answer) {

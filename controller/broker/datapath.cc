@@ -98,10 +98,12 @@ std::vector<Endpoint> Known(const config::Tunnel& config, absl::Span<const Endpo
   }
   for (const config::Peer& peer : config.peers) {
     // Behind a SOCKS server all packets go there.
-    const std::optional<config::EndpointSpec>& to = relayed ? config.classic->socks : peer.endpoint;
-    if (!to.has_value()) continue;
-    const auto endpoint = ParseNumericEndpoint(*to);
-    if (endpoint.ok() && endpoint->is_set()) known.push_back(*endpoint);
+    std::vector<config::EndpointSpec> all = peer.endpoints;
+    if (relayed) all = {*config.classic->socks};
+    for (const config::EndpointSpec& to : all) {
+      const auto endpoint = ParseNumericEndpoint(to);
+      if (endpoint.ok() && endpoint->is_set()) known.push_back(*endpoint);
+    }
   }
   return known;
 }

@@ -41,7 +41,7 @@ void Broker::Remake(std::shared_ptr<const config::Tunnel> config) {
   const std::string& name = config->name;
   // `down` may have been said meanwhile, and `up` after it.
   if (stopped_ || !IsWanted(name) || ByName(name) != nullptr) return;
-  const absl::StatusOr<ipc::TunnelId> id = BringUp(CloneConfig(*config));
+  const absl::StatusOr<ipc::TunnelId> id = BringUp(config->Clone());
   if (id.ok()) return;
   Log(Severity::kError, "tunnel ", name, " is down: its interface was deleted and cannot be made ",
       "anew: ", id.status().message(), "; next try in 10 s");

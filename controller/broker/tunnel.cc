@@ -76,10 +76,11 @@ absl::Status Tunnel::OpenSockets() {
 // Those known by now; names are checked when they are resolved.
 absl::Status Tunnel::CheckEndpoints() const {
   for (const config::Peer& peer : config_.peers) {
-    if (!peer.endpoint.has_value()) continue;
-    const auto endpoint = ParseNumericEndpoint(*peer.endpoint);
-    if (!endpoint.ok()) continue;
-    CIPE_RETURN_IF_ERROR(CheckEndpoint(socket_, config_, udp_.port, peer, *endpoint));
+    for (const config::EndpointSpec& spec : peer.endpoints) {
+      const auto endpoint = ParseNumericEndpoint(spec);
+      if (!endpoint.ok()) continue;
+      CIPE_RETURN_IF_ERROR(CheckEndpoint(socket_, config_, udp_.port, peer, *endpoint));
+    }
   }
   return absl::OkStatus();
 }
@@ -206,7 +207,7 @@ ipc::TunnelAdd Tunnel::Describe(bool takeover) const {
   ipc::TunnelAdd add;
   add.tunnel = id_;
   add.takeover = takeover;
-  add.config = CloneConfig(config_);
+  add.config = config_.Clone();
   add.peers = peers;
   add.ifindex = static_cast<uint32_t>(ifindex_);
   add.mtu = mtu_;

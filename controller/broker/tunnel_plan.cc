@@ -14,38 +14,6 @@ constexpr uint32_t kLeastIpv6Mtu = 1280;  // RFC 8200 section 5
 
 }  // namespace
 
-config::Tunnel CloneConfig(const config::Tunnel& config) {
-  config::Tunnel copy;
-  copy.name = config.name;
-  copy.path = config.path;
-  copy.addresses = config.addresses;
-  copy.listen_port = config.listen_port;
-  copy.protocol = config.protocol;
-  copy.datapath = config.datapath;
-  copy.suite = config.suite;
-  copy.carriers = config.carriers;
-  copy.lanes = config.lanes;
-  copy.mtu = config.mtu;
-  copy.table = config.table;
-  copy.table_number = config.table_number;
-  copy.fwmark = config.fwmark;
-  copy.rekey_s = config.rekey_s;
-  if (config.private_key.has_value()) copy.private_key = config.private_key->Clone();
-  for (const config::Peer& peer : config.peers) {
-    config::Peer& p = copy.peers.emplace_back();
-    p.name = peer.name;
-    p.auth = peer.auth;
-    p.public_key = peer.public_key;
-    if (peer.shared_key.has_value()) p.shared_key = peer.shared_key->Clone();
-    if (peer.preshared_key.has_value()) p.preshared_key = peer.preshared_key->Clone();
-    p.endpoint = peer.endpoint;
-    p.allowed_ips = peer.allowed_ips;
-    p.persistent_keepalive_s = peer.persistent_keepalive_s;
-  }
-  if (config.classic.has_value()) copy.classic = config.classic->Clone();
-  return copy;
-}
-
 uint32_t TunnelMtu(const config::Tunnel& config, uint32_t path_mtu) {
   if (config.mtu > 0) return static_cast<uint32_t>(config.mtu);
   // Loopback's 65536 would be more than an outer UDP datagram can hold.

@@ -10,9 +10,6 @@
 
 namespace cipe::broker {
 
-// A second copy, secrets included: one stays here, one goes to the engine.
-config::Tunnel CloneConfig(const config::Tunnel& config);
-
 // MTU of the netdev: as configured, else what a carrier of `path_mtu` octets (0: unknown, 1500 is
 // assumed) leaves, at least 1280 when IPv6 runs inside.
 uint32_t TunnelMtu(const config::Tunnel& config, uint32_t path_mtu);

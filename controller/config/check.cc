@@ -114,25 +114,13 @@ absl::Status CheckAllowedIps(const Draft& draft) {
   return absl::OkStatus();
 }
 
-bool HasIpv6Inside(const Tunnel& tunnel) {
-  for (const IpPrefix& p : tunnel.addresses) {
-    if (p.address.is_v6()) return true;
-  }
-  for (const Peer& peer : tunnel.peers) {
-    for (const IpPrefix& p : peer.allowed_ips) {
-      if (p.address.is_v6()) return true;
-    }
-  }
-  return false;
-}
-
 absl::Status CheckMtu(const Draft& draft) {
-  constexpr int kIpv6MinimumMtu = 1280;  // RFC 8200 section 5
   const int mtu = draft.tunnel.mtu;
-  if (mtu == 0 || mtu >= kIpv6MinimumMtu || !HasIpv6Inside(draft.tunnel)) return absl::OkStatus();
-  return ErrorAt(draft.tunnel.path, draft.mtu,
-                 absl::StrCat("found MTU ", mtu, " with IPv6 inside the tunnel, expected at least ",
-                              kIpv6MinimumMtu));
+  const int least = static_cast<int>(LeastMtu(draft.tunnel));
+  if (mtu == 0 || mtu >= least) return absl::OkStatus();
+  return ErrorAt(
+      draft.tunnel.path, draft.mtu,
+      absl::StrCat("found MTU ", mtu, " with IPv6 inside the tunnel, expected at least ", least));
 }
 
 // One secret of a tunnel, for comparisons between tunnels.

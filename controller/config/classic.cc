@@ -127,7 +127,7 @@ Tunnel ClassicTunnel(absl::string_view name, absl::string_view path, ClassicOpti
   Peer& peer = tunnel.peers.emplace_back();
   peer.name = kPeerName;
   peer.auth = Auth::kSharedKey;
-  if (!options.LearnsPeer()) peer.endpoint = options.peer;
+  if (!options.LearnsPeer()) peer.endpoints = {options.peer};
   const uint8_t any[4] = {};
   peer.allowed_ips = {IpPrefix{IpAddress::V4(any), 0}};
   options.device = tunnel.name;

@@ -33,6 +33,7 @@ Line Classify(absl::string_view whole, absl::string_view content, int number) {
   out.kind = Line::Kind::kAssignment;
   out.name = Trimmed(whole, content.substr(0, equals), number);
   out.value = Trimmed(whole, content.substr(equals + 1), number);
+  out.raw_value = Trimmed(whole, whole.substr(equals + 1), number);
   return out;
 }
 

@@ -27,6 +27,7 @@ struct Line {
   Kind kind = Kind::kBare;
   Token name;
   Token value;
+  Token raw_value;  // the same with what looks like a comment
 };
 
 class Lexer {

@@ -21,6 +21,23 @@ bool HasIpv6Inside(const Tunnel& tunnel) {
 
 }  // namespace
 
+Peer Peer::Clone() const {
+  Peer copy;
+  static_cast<PeerOptions&>(copy) = *this;
+  if (shared_key.has_value()) copy.shared_key = shared_key->Clone();
+  if (preshared_key.has_value()) copy.preshared_key = preshared_key->Clone();
+  return copy;
+}
+
+Tunnel Tunnel::Clone() const {
+  Tunnel copy;
+  static_cast<TunnelOptions&>(copy) = *this;
+  if (private_key.has_value()) copy.private_key = private_key->Clone();
+  for (const Peer& peer : peers) copy.peers.push_back(peer.Clone());
+  if (classic.has_value()) copy.classic = classic->Clone();
+  return copy;
+}
+
 uint32_t LeastMtu(const Tunnel& tunnel) {
   return HasIpv6Inside(tunnel) ? kLeastIpv6Mtu : kLeastIpv4Mtu;
 }

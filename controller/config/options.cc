@@ -136,6 +136,21 @@ absl::StatusOr<TableChoice> ParseTable(absl::string_view text, uint32_t* number)
   return TableChoice::kNumber;
 }
 
+absl::StatusOr<bool> ParseYesNo(absl::string_view text) {
+  if (absl::EqualsIgnoreCase(text, "yes")) return true;
+  if (absl::EqualsIgnoreCase(text, "no")) return false;
+  return Expected(text, "'yes' or 'no'");
+}
+
+absl::StatusOr<DscpChoice> ParseDscp(absl::string_view text, uint8_t* value) {
+  if (absl::EqualsIgnoreCase(text, "none")) return DscpChoice::kNone;
+  if (absl::EqualsIgnoreCase(text, "copy")) return DscpChoice::kCopy;
+  const auto number = ParseNumber(text, 0, 63);
+  if (!number.ok()) return Expected(text, "'none', 'copy' or a number from 0 to 63");
+  *value = static_cast<uint8_t>(*number);
+  return DscpChoice::kValue;
+}
+
 absl::StatusOr<EndpointSpec> ParseEndpoint(absl::string_view text) {
   constexpr absl::string_view kForm = "HOST:PORT or [IPV6]:PORT";
   const size_t colon = text.rfind(':');

@@ -24,6 +24,9 @@ absl::StatusOr<int> ParseKeepalive(absl::string_view text);    // seconds, "off"
 absl::StatusOr<Datapath> ParseDatapath(absl::string_view text);
 absl::StatusOr<Suite> ParseSuite(absl::string_view text);
 absl::StatusOr<TableChoice> ParseTable(absl::string_view text, uint32_t* number);
+absl::StatusOr<bool> ParseYesNo(absl::string_view text);
+// RFC 2474: six bits.
+absl::StatusOr<DscpChoice> ParseDscp(absl::string_view text, uint8_t* value);
 absl::StatusOr<EndpointSpec> ParseEndpoint(absl::string_view text);
 absl::StatusOr<IpPrefix> ParsePrefix(absl::string_view text);
 // An address that a host can have in a tunnel: unicast, not 0/8, 127/8, 224/3, ::, ::1,

@@ -47,9 +47,9 @@ std::string ClassicPeers::WhyNot(const Peer& peer) {
   }
   if (!remote.is_set()) {
     if (!peer.name_trouble.empty()) return peer.name_trouble;
-    return peer.config.endpoint.has_value()
-               ? absl::StrCat("the name of its endpoint, ", peer.config.endpoint->ToString(),
-                              ", has no address yet")
+    return !peer.config.endpoints.empty()
+               ? absl::StrCat("the name of its endpoint, ",
+                              peer.config.endpoints.front().ToString(), ", has no address yet")
                : "its endpoint is not known here, so it must start";
   }
   const std::string& links = peer.tunnel->datapath.trouble;

@@ -385,7 +385,7 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
 
 // `up` waits for these: who has no endpoint here starts whenever he likes.
 bool Daemon::Missing(const Peer& peer) {
-  return peer.config.endpoint.has_value() && !Engine::Connected(peer);
+  return !peer.config.endpoints.empty() && !Engine::Connected(peer);
 }
 
 // Asked for each peer that connects; naming them is for the end.

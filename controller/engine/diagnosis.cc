@@ -45,17 +45,17 @@ std::string WhyDegraded(const Tunnel& tunnel) {
 }
 
 Engine::Diagnosis Engine::WithoutAddress(const Peer& peer) {
-  if (!peer.config.endpoint.has_value()) {
+  if (peer.config.endpoints.empty()) {
     return {"it has no Endpoint here, so it must start",
             "start from the other end, or give this peer an Endpoint"};
   }
   if (peer.name_trouble.empty()) {
-    return {absl::StrCat("the name of its endpoint, ", peer.config.endpoint->ToString(),
+    return {absl::StrCat("the name of its endpoint, ", peer.config.endpoints.front().ToString(),
                          ", has no address yet"),
             ""};
   }
   return {peer.name_trouble, absl::StrCat("correct Endpoint or the resolver's answer for ",
-                                          peer.config.endpoint->host)};
+                                          peer.config.endpoints.front().host)};
 }
 
 Engine::Diagnosis Engine::NoAnswer(const Peer& peer) {

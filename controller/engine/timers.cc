@@ -127,7 +127,7 @@ Instant Engine::TickAttempt(Peer& peer, Instant now) {
     Log(Severity::kWarning, peer.tunnel->config.name, ": no session with ", peer.config.name,
         " yet: ", WhyNoSession(peer));
   }
-  if (attempt.initiations >= 2 && peer.config.endpoint.has_value() &&
+  if (attempt.initiations >= 2 && !peer.config.endpoints.empty() &&
       !std::exchange(attempt.resolved_again, true)) {
     world_.ResolveAgain(peer.tunnel->id(), peer.id());
   }

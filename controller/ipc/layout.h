@@ -97,9 +97,11 @@ void Fields(Ar& ar, config::Peer& m) {
   ar.Octets(m.public_key);
   Optional(ar, m.shared_key);
   Optional(ar, m.preshared_key);
-  Optional(ar, m.endpoint);
+  ar.List(m.endpoints, kMaxNames, [&](config::EndpointSpec& e) { Fields(ar, e); });
   ar.List(m.allowed_ips, kMaxPrefixes, [&](IpPrefix& p) { Fields(ar, p); });
-  ar.Number(m.persistent_keepalive_s);
+  for (int* number : {&m.persistent_keepalive_s, &m.ping_s, &m.ping_timeout_s}) {
+    ar.Number(*number);
+  }
 }
 
 // Without the SOCKS password: only the broker talks to that server.
@@ -139,10 +141,18 @@ void Fields(Ar& ar, config::Tunnel& m) {
   ar.List(m.carriers, kMaxNames, [&](std::string& s) { ar.String(s); });
   ar.Number(m.lanes);
   ar.Number(m.mtu);
+  ar.Bool(m.mss_clamp);
+  ar.Enum(m.dscp, 0, 2);
+  ar.Number(m.dscp_value);
   ar.Enum(m.table, 0, 2);
   ar.Number(m.table_number);
+  ar.Number(m.metric);
   ar.Number(m.fwmark);
+  ar.Bool(m.reject_when_down);
   ar.Number(m.rekey_s);
+  for (auto* hooks : {&m.hooks.pre_up, &m.hooks.post_up, &m.hooks.pre_down, &m.hooks.post_down}) {
+    ar.List(*hooks, kMaxNames, [&](std::string& s) { ar.String(s); });
+  }
   Optional(ar, m.private_key);
   ar.List(m.peers, kMaxPeers, [&](config::Peer& p) { Fields(ar, p); });
   Optional(ar, m.classic);

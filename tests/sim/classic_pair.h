@@ -58,7 +58,7 @@ class ClassicPair {
     config::Peer p;
     p.name = is_a ? "b" : "a";
     const bool known = !is_a || options_.a_knows_b;
-    if (known) p.endpoint = Classic(is_a).peer;
+    if (known) p.endpoints = {Classic(is_a).peer};
     p.allowed_ips = {*IpPrefix::Parse("0.0.0.0/0")};
     o.config.peers.push_back(std::move(p));
     o.peer_endpoints = {known ? *Endpoint::Parse(is_a ? kB : kA) : Endpoint{}};

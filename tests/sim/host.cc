@@ -19,27 +19,7 @@ Host::Host(HostOptions options, ManualClock& clock, Network& network)
 Host::~Host() { network_.Detach(options_.at); }
 
 config::Tunnel Host::CopyConfig() const {
-  const config::Tunnel& from = options_.config;
-  config::Tunnel to;
-  to.name = from.name;
-  to.addresses = from.addresses;
-  to.listen_port = from.listen_port;
-  to.suite = from.suite;
-  to.lanes = from.lanes;
-  to.rekey_s = from.rekey_s;
-  if (from.private_key) to.private_key = from.private_key->Clone();
-  for (const config::Peer& p : from.peers) {
-    config::Peer q;
-    q.name = p.name;
-    q.auth = p.auth;
-    q.public_key = p.public_key;
-    if (p.shared_key) q.shared_key = p.shared_key->Clone();
-    if (p.preshared_key) q.preshared_key = p.preshared_key->Clone();
-    q.endpoint = p.endpoint;
-    q.allowed_ips = p.allowed_ips;
-    q.persistent_keepalive_s = p.persistent_keepalive_s;
-    to.peers.push_back(std::move(q));
-  }
+  config::Tunnel to = options_.config.Clone();
   if (options_.classic) {
     to.protocol = 3;
     to.classic = options_.classic();

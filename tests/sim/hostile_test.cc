@@ -168,7 +168,7 @@ TEST(Hostile, WrongKeyOrOtherSuiteGetsSilence) {
     auto stranger = std::make_unique<Host>(std::move(wrong), p->clock, p->network);
     HostOptions silent = p->OptionsOf(false);
     silent.peer_endpoints = {Endpoint{}};
-    silent.config.peers[0].endpoint.reset();
+    silent.config.peers[0].endpoints.clear();
     p->b.reset();
     auto b = std::make_unique<Host>(std::move(silent), p->clock, p->network);
     p->network.record.clear();

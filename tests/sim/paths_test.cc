@@ -175,7 +175,7 @@ TEST(Paths, ANameWithoutAddressSaysWhyAndTheLastAddressStays) {
   Pair net({.a_knows_b = false, .b_knows_a = false});
   engine::Engine& engine = net.a->engine();
   engine::Peer& peer = net.a->peer();
-  peer.config.endpoint = config::EndpointSpec{"b.example", 6789};
+  peer.config.endpoints = {{"b.example", 6789}};
   EXPECT_THAT(engine.WhyNoSession(peer), testing::HasSubstr("b.example:6789, has no address yet"));
   engine.EndpointResolved(kTunnel, peer.id(), {}, "cannot resolve b.example: no such name");
   EXPECT_EQ(engine.WhyNoSession(peer), "cannot resolve b.example: no such name");

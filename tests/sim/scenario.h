@@ -60,7 +60,7 @@ class Pair {
       if (psk.has_value()) p.preshared_key = Secret<32>::FromSpan(*psk);
     }
     const bool known = is_a ? options_.a_knows_b : options_.b_knows_a;
-    if (known) p.endpoint = config::EndpointSpec{other.address.ToString(), other.port};
+    if (known) p.endpoints = {{other.address.ToString(), other.port}};
     p.allowed_ips = {*IpPrefix::Parse(is_a ? "10.9.0.2/32" : "10.9.0.1/32"),
                      *IpPrefix::Parse(is_a ? "fd09::2/128" : "fd09::1/128")};
     c.peers.push_back(std::move(p));

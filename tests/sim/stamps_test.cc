@@ -180,7 +180,7 @@ TEST(SharedStamps, ManyPeersShareOneReservation) {
     p.name = std::to_string(i);
     p.public_key = first.public_key;
     p.public_key[1] ^= static_cast<uint8_t>(i);
-    p.endpoint = first.endpoint;
+    p.endpoints = first.endpoints;
     endpoints.push_back(net.OptionsOf(true).peer_endpoints[0]);
   }
   net.network.filter = [](const Datagram&) { return false; };

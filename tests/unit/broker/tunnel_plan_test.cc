@@ -46,12 +46,12 @@ TEST(RoutedPrefixes, DefaultRouteNeedsAnotherTable) {
   EXPECT_EQ(RoutedPrefixes(t)->size(), 1u);
 }
 
-TEST(CloneConfig, CopiesSecretsToo) {
+TEST(TunnelClone, CopiesSecretsToo) {
   config::Tunnel t = Sample({"10.9.0.2/24"}, {"10.0.0.0/8"});
   t.private_key.emplace();
   t.private_key->UnsafeMutableBytes()[7] = 7;
   t.peers[0].preshared_key.emplace();
-  const config::Tunnel copy = CloneConfig(t);
+  const config::Tunnel copy = t.Clone();
   EXPECT_TRUE(*copy.private_key == *t.private_key);
   EXPECT_TRUE(copy.peers[0].preshared_key.has_value());
   EXPECT_FALSE(copy.peers[0].shared_key.has_value());
@@ -80,11 +80,11 @@ TEST(SameConfig, EveryDifferenceCounts) {
   config::Peer& peer = one.peers.emplace_back();
   peer.name = "site-b";
   peer.preshared_key = Secret<32>();
-  peer.endpoint = config::EndpointSpec{"vpn.example.org", 6789};
+  peer.endpoints = {{"vpn.example.org", 6789}};
   config::Peer& shared = one.peers.emplace_back();
   shared.auth = config::Auth::kSharedKey;
   shared.shared_key = SecretBytes(16);
-  EXPECT_TRUE(one == CloneConfig(one));
+  EXPECT_TRUE(one == one.Clone());
   using Change = void (*)(config::Tunnel&);
   const Change changes[] = {
       [](config::Tunnel& t) { t.addresses.push_back(*IpPrefix::Parse("fd09::1/128")); },
@@ -98,20 +98,27 @@ TEST(SameConfig, EveryDifferenceCounts) {
       [](config::Tunnel& t) { t.table_number = 7; },
       [](config::Tunnel& t) { t.fwmark = 7; },
       [](config::Tunnel& t) { t.rekey_s = 60; },
+      [](config::Tunnel& t) { t.metric = 7; },
+      [](config::Tunnel& t) { t.reject_when_down = true; },
+      [](config::Tunnel& t) { t.mss_clamp = false; },
+      [](config::Tunnel& t) { t.dscp = config::DscpChoice::kCopy; },
+      [](config::Tunnel& t) { t.hooks.post_up = {"true"}; },
+      [](config::Tunnel& t) { t.peers[0].ping_s = 5; },
+      [](config::Tunnel& t) { t.peers[0].ping_timeout_s = 5; },
       [](config::Tunnel& t) { t.private_key->UnsafeMutableBytes()[31] = 1; },
       [](config::Tunnel& t) { t.private_key.reset(); },
       [](config::Tunnel& t) { t.peers.pop_back(); },
       [](config::Tunnel& t) { t.peers[0].name = "b"; },
       [](config::Tunnel& t) { t.peers[0].public_key[0] = 1; },
       [](config::Tunnel& t) { t.peers[0].preshared_key->UnsafeMutableBytes()[0] = 1; },
-      [](config::Tunnel& t) { t.peers[0].endpoint->port = 1; },
-      [](config::Tunnel& t) { t.peers[0].endpoint.reset(); },
+      [](config::Tunnel& t) { t.peers[0].endpoints[0].port = 1; },
+      [](config::Tunnel& t) { t.peers[0].endpoints.clear(); },
       [](config::Tunnel& t) { t.peers[0].allowed_ips = {*IpPrefix::Parse("10.0.0.0/8")}; },
       [](config::Tunnel& t) { t.peers[0].persistent_keepalive_s = 25; },
       [](config::Tunnel& t) { t.peers[1].shared_key->UnsafeMutableBytes()[0] = 1; },
   };
   for (size_t i = 0; i < std::size(changes); ++i) {
-    config::Tunnel other = CloneConfig(one);
+    config::Tunnel other = one.Clone();
     changes[i](other);
     EXPECT_FALSE(one == other) << "change " << i;
   }

@@ -158,7 +158,7 @@ TEST(ClassicParser, LearnedPeersAndAddresses) {
     const auto o = Parse(Full(), {absl::StrCat("peer=", peer)});
     ASSERT_TRUE(o.ok()) << peer << o.status();
     EXPECT_TRUE(o->LearnsPeer()) << peer;
-    EXPECT_FALSE(ClassicTunnel("t", "/t", o->Clone()).peers[0].endpoint.has_value());
+    EXPECT_TRUE(ClassicTunnel("t", "/t", o->Clone()).peers[0].endpoints.empty());
   }
   const auto o = Parse(Full("ptpaddr 0.0.0.0\n"));
   ASSERT_TRUE(o.ok());
@@ -335,7 +335,7 @@ TEST(ClassicParser, AsATunnel) {
   EXPECT_EQ(tunnel->listen_port, 6789);
   EXPECT_EQ(tunnel->classic->device, "cipcb3");
   ASSERT_EQ(tunnel->peers.size(), 1u);
-  EXPECT_EQ(tunnel->peers[0].endpoint->ToString(), "10.0.0.2:6543");
+  EXPECT_EQ(tunnel->peers[0].endpoints.front().ToString(), "10.0.0.2:6543");
   EXPECT_FALSE(tunnel->peers[0].shared_key.has_value());
   EXPECT_THAT(
       std::string(ParseTunnel("t", "/t.conf", Full("device cipcb0\n"), nullptr).status().message()),

@@ -113,7 +113,7 @@ persistentkeepalive = OFF
   ASSERT_EQ(t->peers.size(), 3u);
   const Peer& b = t->peers[0];
   EXPECT_EQ(b.name, "site-b");
-  EXPECT_EQ(b.endpoint->ToString(), "vpn.example.org:6789");
+  EXPECT_EQ(b.endpoints.front().ToString(), "vpn.example.org:6789");
   EXPECT_EQ(b.auth, Auth::kPublicKey);
   EXPECT_EQ(b.public_key[31], 'B');
   EXPECT_EQ(b.preshared_key->UnsafeBytes()[0], 'C');
@@ -123,7 +123,7 @@ persistentkeepalive = OFF
   EXPECT_EQ(shared.auth, Auth::kSharedKey);
   EXPECT_EQ(shared.name, "shared-2");
   EXPECT_EQ(shared.shared_key->size(), 16u);
-  EXPECT_EQ(shared.endpoint->ToString(), "[2001:db8::1]:7");
+  EXPECT_EQ(shared.endpoints.front().ToString(), "[2001:db8::1]:7");
   EXPECT_EQ(t->peers[2].name, Key('D').substr(0, 8));
   EXPECT_EQ(t->peers[2].persistent_keepalive_s, 0);
 }
@@ -141,7 +141,7 @@ TEST(Parser, DefaultsAndOddLayout) {
   EXPECT_EQ(t->table, TableChoice::kAuto);
   EXPECT_EQ(t->fwmark, 0u);
   EXPECT_EQ(t->rekey_s, 120);
-  EXPECT_FALSE(t->peers[0].endpoint);
+  EXPECT_TRUE(t->peers[0].endpoints.empty());
 }
 
 TEST(Parser, WordsForDefaults) {
@@ -252,7 +252,7 @@ TEST(Parser, PeerValueErrors) {
     const auto t =
         Parse(absl::StrCat("[Interface]\n[Peer]\nSharedKey={HEX}\nEndpoint = ", endpoint));
     ASSERT_TRUE(t.ok()) << t.status();
-    EXPECT_EQ(t->peers[0].endpoint->ToString(), endpoint);
+    EXPECT_EQ(t->peers[0].endpoints.front().ToString(), endpoint);
   }
   ExpectError("[Interface]\n[Peer]\nName = a b", "3:8", "'a b'");
   ExpectError("[Interface]\n[Peer]\nPersistentKeepalive = 65536", "3:23", "'off' or seconds");
@@ -399,6 +399,39 @@ TEST(CheckAcross, OneKeyNeverServesTwoSuites) {
   twins.push_back(*Parse(kAes, "one"));
   twins.push_back(*Parse(kAes, "one"));
   EXPECT_THAT(std::string(CheckAcross(twins).message()), HasSubstr("'one' is there twice"));
+}
+
+TEST(Parser, NetworkOptions) {
+  const auto t = Parse(
+      "[Interface]\nMetric = 50\nRejectWhenDown = YES\nMSSClamp = no\nDSCP = 46\n"
+      "[Peer]\nSharedKey = {HEX}\nPing = 10\nPingTimeout = 3\n"
+      "Endpoint = a.example:1\nEndpoint = [2001:db8::1]:2\n");
+  ASSERT_TRUE(t.ok()) << t.status();
+  EXPECT_EQ(t->metric, 50u);
+  EXPECT_TRUE(t->reject_when_down);
+  EXPECT_FALSE(t->mss_clamp);
+  EXPECT_EQ(t->dscp, DscpChoice::kValue);
+  EXPECT_EQ(t->dscp_value, 46);
+  EXPECT_EQ(t->peers[0].ping_s, 10);
+  EXPECT_EQ(t->peers[0].ping_timeout_s, 3);
+  ASSERT_EQ(t->peers[0].endpoints.size(), 2u);
+  EXPECT_EQ(t->peers[0].endpoints[1].ToString(), "[2001:db8::1]:2");
+  EXPECT_EQ(Parse("[Interface]\nDSCP = copy\n")->dscp, DscpChoice::kCopy);
+  ExpectError("[Interface]\nDSCP = 64", "2:8", "0 to 63");
+  ExpectError("[Interface]\nRejectWhenDown = maybe", "2:18", "'yes' or 'no'");
+  ExpectError("[Interface]\n[Peer]\nEndpoint = a:1\nEndpoint = a:1", "4:12", "each endpoint once");
+}
+
+TEST(Parser, HooksKeepTheirOrderAndWhatLooksLikeAComment) {
+  const auto t = Parse(
+      "[Interface]\nPreUp = echo a # not a comment\nPostUp = ip route add x; true\n"
+      "preup = b = c\n# PreUp = never\nPreDown = d\nPostDown = e\n");
+  ASSERT_TRUE(t.ok()) << t.status();
+  EXPECT_THAT(t->hooks.pre_up, ElementsAre("echo a # not a comment", "b = c"));
+  EXPECT_THAT(t->hooks.post_up, ElementsAre("ip route add x; true"));
+  EXPECT_THAT(t->hooks.pre_down, ElementsAre("d"));
+  EXPECT_THAT(t->hooks.post_down, ElementsAre("e"));
+  ExpectError("[Interface]\nPostUp =", "2:9", "expected one for PostUp");
 }
 
 }  // namespace

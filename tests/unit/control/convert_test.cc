@@ -49,8 +49,8 @@ TEST(Convert, KeepsTheKeyAsSharedKey) {
   EXPECT_EQ(ends.there.addresses[0].ToString(), "10.0.1.2/32");
   EXPECT_EQ(ends.here.listen_port, 6789);
   EXPECT_EQ(ends.there.listen_port, 6543);
-  EXPECT_EQ(ends.here.peers[0].endpoint->ToString(), "10.0.0.2:6543");
-  EXPECT_EQ(ends.there.peers[0].endpoint->ToString(), "10.0.0.1:6789");
+  EXPECT_EQ(ends.here.peers[0].endpoints.front().ToString(), "10.0.0.2:6543");
+  EXPECT_EQ(ends.there.peers[0].endpoints.front().ToString(), "10.0.0.1:6789");
   EXPECT_EQ(ends.here.peers[0].allowed_ips[0].ToString(), "10.0.1.2/32");
   EXPECT_EQ(ends.there.peers[0].allowed_ips[0].ToString(), "10.0.1.1/32");
   EXPECT_TRUE(*ends.here.peers[0].shared_key == *ends.there.peers[0].shared_key);
@@ -75,8 +75,8 @@ TEST(Convert, WhatIsNotKnownIsLeftOut) {
   const auto converted = Convert(Classic("peer 0.0.0.0:0\nme 0.0.0.0:0\n"), "cipe", false, rng);
   ASSERT_TRUE(converted.ok());
   const Ends ends = Parse(*converted);
-  EXPECT_FALSE(ends.here.peers[0].endpoint.has_value());
-  EXPECT_FALSE(ends.there.peers[0].endpoint.has_value());
+  EXPECT_TRUE(ends.here.peers[0].endpoints.empty());
+  EXPECT_TRUE(ends.there.peers[0].endpoints.empty());
   EXPECT_EQ(ends.here.listen_port, 6789);  // somebody has to be found
   EXPECT_THAT(
       std::string(Convert(Classic("ptpaddr 0.0.0.0\n"), "cipe", false, rng).status().message()),

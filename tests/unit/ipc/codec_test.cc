@@ -66,8 +66,8 @@ TEST(Codec, TunnelAddKeepsItsFields) {
   ASSERT_EQ(m.config.peers.size(), 2u);
   EXPECT_TRUE(*m.config.private_key == Secret<32>::FromSpan(Pattern(0xa1)));
   EXPECT_TRUE(*m.config.peers[0].preshared_key == Secret<32>::FromSpan(Pattern(0xb2)));
-  EXPECT_EQ(m.config.peers[0].endpoint->host, "vpn.example.org");
-  EXPECT_FALSE(m.config.peers[1].endpoint.has_value());
+  EXPECT_EQ(m.config.peers[0].endpoints.front().host, "vpn.example.org");
+  EXPECT_TRUE(m.config.peers[1].endpoints.empty());
   EXPECT_EQ(m.config.peers[1].shared_key->size(), 16u);
   EXPECT_EQ(m.peers[0].endpoint, SampleEndpoint());
   EXPECT_EQ(m.peers[0].floor.received, SampleFloor(1).received);
