@@ -139,6 +139,7 @@ class Broker {
   absl::Status TakeOver(Handover from);
   void TakeOverTunnel(TunnelHandover from);
   Handover DescribeAll(int runtime_lock) const;
+  absl::Status GiveAll(int runtime_lock, const Give& give) const;
   void ResumeAfterHandover();
 
   // remake.cc

@@ -53,10 +53,7 @@ void Broker::HandOver(int runtime_lock, Give give, std::function<void(absl::Stat
       for (const Identities& who : tunnel->identities) floors_.Release(who);
     }
     const absl::Status asked = floor_writer_->Changed([=, this](absl::Status saved) {
-      Handover all = DescribeAll(runtime_lock);
-      absl::StatusOr<PackedHandover> packed = saved;
-      if (saved.ok()) packed = Pack(all);
-      const absl::Status given = packed.ok() ? give(*packed) : packed.status();
+      const absl::Status given = saved.ok() ? GiveAll(runtime_lock, give) : saved;
       if (given.ok()) return;
       ResumeAfterHandover();
       failed(given);
@@ -65,6 +62,12 @@ void Broker::HandOver(int runtime_lock, Give give, std::function<void(absl::Stat
     ResumeAfterHandover();
     failed(asked);
   });
+}
+
+absl::Status Broker::GiveAll(int runtime_lock, const Give& give) const {
+  Handover all = DescribeAll(runtime_lock);
+  CIPE_ASSIGN_OR_RETURN(const PackedHandover packed, Pack(all));
+  return give(packed);
 }
 
 // Nobody took over: the next engine of our own does.
@@ -96,13 +99,14 @@ void Broker::TakeOverTunnel(TunnelHandover from) {
   const std::string name = from.config.name;
   const bool ip_up_ran = from.ip_up_ran;
   const IpAddress ptpaddr = from.ptpaddr;
+  const auto failed = [&](const absl::Status& why) {
+    Log(Severity::kError, "tunnel ", name, " is not taken over: ", why.message());
+    WipeSessions(id);
+  };
   auto identities = IdentitiesOf(from.config);
-  absl::StatusOr<std::unique_ptr<Tunnel>> tunnel = identities.status();
-  if (identities.ok()) tunnel = Tunnel::Adopt(std::move(from), &socket_, carriers_.get());
-  if (!tunnel.ok()) {
-    Log(Severity::kError, "tunnel ", name, " is not taken over: ", tunnel.status().message());
-    return WipeSessions(id);
-  }
+  if (!identities.ok()) return failed(identities.status());
+  auto tunnel = Tunnel::Adopt(std::move(from), &socket_, carriers_.get());
+  if (!tunnel.ok()) return failed(tunnel.status());
   Tunnel* t = tunnels_.emplace(id, *std::move(tunnel)).first->second.get();
   t->identities = *std::move(identities);
   for (const Identities& who : t->identities) floors_.Use(who);

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -124,8 +125,12 @@ BrokerOptions BrokerProcess::Options() {
 }
 
 absl::StatusOr<UniqueFd> BrokerProcess::Listener() const {
-  if (inherited_.has_value()) return UniqueFd(dup(inherited_->listener.get()));
-  return runtime_->Listen();
+  if (!inherited_.has_value()) return runtime_->Listen();
+  // Once more, so that clients are told our process id (SO_PEERCRED is that of listen(2)).
+  if (listen(inherited_->listener.get(), kBacklog) != 0) {
+    return absl::InternalError(absl::StrCat("listen on the control socket: ", strerror(errno)));
+  }
+  return UniqueFd(dup(inherited_->listener.get()));
 }
 
 absl::Status BrokerProcess::SetUp() {

@@ -175,7 +175,7 @@ absl::StatusOr<UniqueFd> RuntimeDir::Listen() const {
     return Failed("bind control socket", path);
   }
   GiveToGroup(path);
-  if (listen(fd.get(), 64) != 0) return Failed("listen on", path);
+  if (listen(fd.get(), kBacklog) != 0) return Failed("listen on", path);
   return fd;
 }
 

@@ -9,6 +9,8 @@
 
 namespace cipe::broker {
 
+inline constexpr int kBacklog = 64;  // of the control socket
+
 class RuntimeDir {
  public:
   // Makes the directory (0755, whatever the umask) when it is missing and locks
