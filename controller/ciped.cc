@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -20,10 +19,9 @@
 #include "base/event_loop.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "broker/broker.h"
+#include "broker/broker_process.h"
 #include "broker/daemon_log.h"
 #include "broker/process.h"
-#include "broker/runtime_dir.h"
 #include "cipe/control/schema.h"
 #include "control/request.h"
 #include "engine/engine_process.h"
@@ -34,12 +32,8 @@ namespace {
 constexpr int kReadyMilliseconds = 60'000;  // the tunnels of the last run come up before it
 
 struct Arguments {
-  std::string config_dir = "/etc/cipe";
-  std::string runtime_dir = "/run/cipe";
-  std::string state_dir = "/var/lib/cipe";
+  broker::BrokerArguments broker;
   int log_level = static_cast<int>(Severity::kInfo);
-  bool daemon = false;
-  bool until_last_down = false;
   int engine_fd = -1;
   pid_t engine_parent = 0;
 };
@@ -56,96 +50,9 @@ int RunAsEngine(const Arguments& arguments) {
   return engine::RunEngine(UniqueFd(arguments.engine_fd));
 }
 
-// Signals as a descriptor of the loop: also those which mean nothing to us, for they would kill us
-// without a chance to clean up. Before any thread starts, so that all inherit it.
-absl::StatusOr<UniqueFd> CatchSignals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) {
-    // nohup(1) and its like ignore some for us; a blocked one would be delivered nevertheless.
-    struct sigaction inherited {};
-    const bool ignored =
-        sigaction(number, nullptr, &inherited) == 0 && inherited.sa_handler == SIG_IGN;
-    if (!ignored) sigaddset(&set, number);
-  }
-  sigprocmask(SIG_BLOCK, &set, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd.valid()) return absl::InternalError(absl::StrCat("signalfd: ", strerror(errno)));
-  return fd;
-}
-
-// In the foreground SIGHUP is the terminal that closes; a daemon has none.
-void OnSignal(int fd, bool daemon, const std::function<void()>& stop) {
-  signalfd_siginfo info{};
-  if (read(fd, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
-  const int number = static_cast<int>(info.ssi_signo);
-  if (number == SIGTERM || number == SIGINT || (number == SIGHUP && !daemon)) return stop();
-  Log(Severity::kNotice, "SIG", sigabbrev_np(number), " from process ", info.ssi_pid,
-      " means nothing to ciped; a changed file is read by `cipectl down NAME`, `cipectl up NAME`");
-}
-
-// Who runs things through sudo may change things too.
-uint32_t StarterUid() {
-  const char* text = getenv("SUDO_UID");
-  uint32_t uid = 0;
-  return text != nullptr && absl::SimpleAtoi(text, &uid) ? uid : getuid();
-}
-
-struct Hooks {
-  // The runtime directory is ours; nothing was logged yet and no other process started.
-  std::function<absl::Status(EventLoop&)> on_locked;
-  std::function<void()> on_ready;
-};
-
-broker::BrokerOptions OptionsOf(const Arguments& arguments, EventLoop& loop) {
-  broker::BrokerOptions options;
-  options.config_dir = arguments.config_dir;
-  options.state_dir = arguments.state_dir;
-  options.links_dir = arguments.runtime_dir + "/links";
-  options.version = CIPE_VERSION;
-  options.starter_uid = StarterUid();
-  if (arguments.until_last_down) options.on_idle = [&loop] { loop.Stop(); };
-  return options;
-}
-
-absl::Status RunBroker(const Arguments& arguments, Hooks hooks) {
-  if (geteuid() != 0) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("must be started as root (this is uid ", geteuid(),
-                     "): it makes network devices and loads BPF programs; try sudo"));
-  }
-  CIPE_ASSIGN_OR_RETURN(const UniqueFd signals, CatchSignals());
-  CIPE_ASSIGN_OR_RETURN(const broker::RuntimeDir runtime,
-                        broker::RuntimeDir::Lock(arguments.runtime_dir));
-  const SystemClock clock;
-  CIPE_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create(clock));
-  std::unique_ptr<broker::Broker> broker;
-  bool stopping = false;
-  const auto stop = [&] {
-    if (broker == nullptr || std::exchange(stopping, true)) return loop->Stop();  // twice: at once
-    broker->Stop([&] { loop->Stop(); });
-  };
-  CIPE_RETURN_IF_ERROR(loop->Watch(
-      signals.get(), EPOLLIN, [&](uint32_t) { OnSignal(signals.get(), arguments.daemon, stop); }));
-  if (hooks.on_locked) CIPE_RETURN_IF_ERROR(hooks.on_locked(*loop));
-  CIPE_ASSIGN_OR_RETURN(UniqueFd listener, runtime.Listen());
-  const auto threshold = static_cast<Severity>(arguments.log_level);
-  CIPE_ASSIGN_OR_RETURN(broker, broker::Broker::Create(
-                                    *loop, OptionsOf(arguments, *loop), std::move(listener),
-                                    [threshold] { return broker::SpawnEngine(threshold); },
-                                    std::move(hooks.on_ready)));
-  CIPE_RETURN_IF_ERROR(broker->Start());
-  const absl::Status status = loop->Run();
-  sd_notify(0, "STOPPING=1");
-  Log(Severity::kNotice, "stopping");
-  runtime.HideSocket();
-  broker.reset();
-  return status;
-}
-
 int RunInForeground(const Arguments& arguments) {
-  const absl::Status status = RunBroker(arguments, {{}, [] { sd_notify(0, "READY=1"); }});
+  const absl::Status status =
+      broker::RunBroker(arguments.broker, {{}, [] { sd_notify(0, "READY=1"); }});
   return status.ok() ? 0 : Fail(status);
 }
 
@@ -173,9 +80,9 @@ int RunInBackground(const Arguments& arguments, UniqueFd ready) {
   setsid();
   UniqueFd starter(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
   std::optional<broker::DaemonLog> log;
-  Hooks hooks;
+  broker::ProcessHooks hooks;
   hooks.on_locked = [&](EventLoop& loop) -> absl::Status {
-    CIPE_ASSIGN_OR_RETURN(log, broker::DaemonLog::Open(arguments.runtime_dir));
+    CIPE_ASSIGN_OR_RETURN(log, broker::DaemonLog::Open(arguments.broker.runtime_dir));
     const UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
     if (null.valid()) dup2(null.get(), STDIN_FILENO);
     log->KeepBounded(loop);
@@ -188,7 +95,7 @@ int RunInBackground(const Arguments& arguments, UniqueFd ready) {
     if (write(ready.get(), "r", 1) != 1) Log(Severity::kWarning, "nobody waits for readiness");
     ready.reset();
   };
-  const absl::Status status = RunBroker(arguments, std::move(hooks));
+  const absl::Status status = broker::RunBroker(arguments.broker, std::move(hooks));
   if (status.ok()) return 0;
   if (log.has_value() && starter.valid()) {
     dprintf(starter.get(), "ciped: %s\n", std::string(status.message()).c_str());
@@ -227,17 +134,25 @@ int Main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("CIPE tunnel daemon", "ciped");
   app.set_version_flag("--version", std::string("ciped ") + CIPE_VERSION);
-  app.add_option("--config-dir", arguments.config_dir, "tunnel files (default /etc/cipe)");
-  app.add_option("--runtime-dir", arguments.runtime_dir, "socket and lock (default /run/cipe)")
+  app.add_option("--config-dir", arguments.broker.config_dir, "tunnel files (default /etc/cipe)");
+  app.add_option("--runtime-dir", arguments.broker.runtime_dir,
+                 "socket and lock (default /run/cipe)")
       ->envname("CIPE_RUNTIME_DIR");
-  app.add_option("--state-dir", arguments.state_dir, "what outlives us (default /var/lib/cipe)");
+  app.add_option("--state-dir", arguments.broker.state_dir,
+                 "what outlives us (default /var/lib/cipe)");
   app.add_option("--log-level", arguments.log_level, "3 errors ... 7 everything (default 6)")
       ->check(CLI::Range(3, 7));
-  auto* daemon = app.add_flag("--daemon", arguments.daemon, "to the background, once ready");
+  auto* daemon = app.add_flag("--daemon", arguments.broker.daemon, "to the background, once ready");
   bool foreground = false;
   app.add_flag("--foreground", foreground, "stay in the foreground (default)")->excludes(daemon);
-  app.add_flag("--until-last-down", arguments.until_last_down,
+  app.add_flag("--until-last-down", arguments.broker.until_last_down,
                "end when no tunnel is up or to be brought up again");
+  app.add_flag("--replace", arguments.broker.replace,
+               "take everything over from the ciped that runs here, without a new handshake");
+  app.add_option("--on-stop", arguments.broker.on_stop,
+                 "on SIGTERM: wipe everything, keep it in systemd's descriptor store, or keep it "
+                 "when systemd restarts the unit (default auto)")
+      ->check(CLI::IsMember({"auto", "wipe", "keep"}));
   app.add_option("--engine-fd", arguments.engine_fd)->group("");
   app.add_option("--engine-parent", arguments.engine_parent)->group("");
   try {
@@ -246,14 +161,16 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? control::kExitDone : control::kExitUsage;
   }
   SetLogThreshold(static_cast<Severity>(arguments.log_level));
+  arguments.broker.log_threshold = static_cast<Severity>(arguments.log_level);
+  arguments.broker.version = CIPE_VERSION;
   if (arguments.engine_fd >= 0) return RunAsEngine(arguments);
   FillStandardStreams();
   // Absolute: a daemon's working directory is /.
   for (std::string* directory :
-       {&arguments.config_dir, &arguments.runtime_dir, &arguments.state_dir}) {
+       {&arguments.broker.config_dir, &arguments.broker.runtime_dir, &arguments.broker.state_dir}) {
     *directory = control::CanonicalDirectory(*directory);
   }
-  return arguments.daemon ? RunAsDaemon(arguments) : RunInForeground(arguments);
+  return arguments.broker.daemon ? RunAsDaemon(arguments) : RunInForeground(arguments);
 }
 
 }  // namespace

@@ -36,10 +36,16 @@ UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOptions options,
                                                        UniqueFd control_listener,
                                                        EngineSpawner spawn,
-                                                       std::function<void()> on_ready) {
-  CIPE_ASSIGN_OR_RETURN(StateDir state, StateDir::Open(options.state_dir));
+                                                       std::function<void()> on_ready,
+                                                       std::optional<Handover> from) {
+  CIPE_ASSIGN_OR_RETURN(StateDir state,
+                        from.has_value()
+                            ? StateDir::Adopt(options.state_dir, std::move(from->state_lock))
+                            : StateDir::Open(options.state_dir));
   CIPE_ASSIGN_OR_RETURN(Floors floors, state.LoadFloors());
-  CIPE_ASSIGN_OR_RETURN(steering::MapSet maps, steering::MapSet::Create());
+  CIPE_ASSIGN_OR_RETURN(steering::MapSet maps,
+                        from.has_value() ? steering::MapSet::FromFds(std::move(from->maps))
+                                         : steering::MapSet::Create());
   CIPE_ASSIGN_OR_RETURN(netlink::Socket socket, netlink::Socket::Open());
   CIPE_ASSIGN_OR_RETURN(netlink::Monitor monitor, netlink::Monitor::Open());
   std::unique_ptr<Broker> broker(new Broker(
@@ -51,11 +57,14 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
       Supervisor::Hooks{[b](bool takeover) { b->OnEngineStart(takeover); },
                         [b](ipc::Message m) { b->OnMessage(std::move(m)); },
                         [b] { b->OnEngineDeath(); }});
+  b->disowned_ = from.has_value();
   SystemRng rng;
   CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));
   CIPE_ASSIGN_OR_RETURN(b->wanted_, b->state_.LoadWanted());
   CIPE_RETURN_IF_ERROR(
       loop.Watch(b->monitor_.fd(), EPOLLIN, [b](uint32_t) { b->OnNetworkChange(); }));
+  if (from.has_value()) CIPE_RETURN_IF_ERROR(b->TakeOver(*std::move(from)));
+  b->disowned_ = false;
   return broker;
 }
 
@@ -83,6 +92,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
 }
 
 Broker::~Broker() {
+  if (disowned_) return;
   resolver_.reset();
   loop_.Unwatch(monitor_.fd());
   for (const TimerId timer :

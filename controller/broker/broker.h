@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "broker/classic_links.h"
 #include "broker/floor_table.h"
 #include "broker/floor_writer.h"
+#include "broker/handover.h"
 #include "broker/listeners.h"
 #include "broker/next_hops.h"
 #include "broker/resolver.h"
@@ -47,11 +49,14 @@ class Broker {
  public:
   // Makes maps, netlink sockets and the state directory; nothing is visible on the network yet.
   // `control_listener` is lent to every engine. `on_ready` runs once the first engine serves it and
-  // the tunnels of the last run are up again. `loop` must outlive the broker.
+  // the tunnels of the last run are up again. `loop` must outlive the broker. With `from` it goes
+  // on where another daemon left off; once it has maps and state directory that cannot fail any
+  // more: a tunnel that cannot be taken over is logged and, being wanted, brought up anew.
   static absl::StatusOr<std::unique_ptr<Broker>> Create(EventLoop& loop, BrokerOptions options,
                                                         UniqueFd control_listener,
                                                         EngineSpawner spawn,
-                                                        std::function<void()> on_ready);
+                                                        std::function<void()> on_ready,
+                                                        std::optional<Handover> from = {});
   ~Broker();  // everything is removed; wanted tunnels stay wanted for the next start
 
   // Starts the first engine.
@@ -59,6 +64,14 @@ class Broker {
   // Takes all tunnels down, which tells their peers, and runs `stopped` then, or after a second at
   // the latest. They stay wanted. To be called once.
   void Stop(std::function<void()> stopped);
+
+  // Lets go of everything for another daemon: ends the engine, which keeps the sessions, and calls
+  // `give` with all there is. When that succeeds nothing here is ours any more, and this process
+  // must end without running a destructor; otherwise the broker goes on. Refused
+  // (FailedPrecondition or what the disk says, to `failed`) when it is stopping or floors cannot be
+  // saved. `runtime_lock` is borrowed.
+  using Give = std::function<absl::Status(const PackedHandover&)>;
+  void HandOver(int runtime_lock, Give give, std::function<void(absl::Status)> failed);
 
   size_t tunnels() const { return tunnels_.size(); }
   pid_t engine_pid() const { return supervisor_->pid(); }
@@ -122,6 +135,13 @@ class Broker {
 
   void OnNetworkChange();
 
+  // broker_handover.cc
+  absl::Status TakeOver(Handover from);
+  void TakeOverTunnel(TunnelHandover from);
+  Handover DescribeAll(int runtime_lock) const;
+  absl::Status GiveAll(int runtime_lock, const Give& give) const;
+  void ResumeAfterHandover();
+
   // remake.cc
   void OnLinkGone(int ifindex);
   void Remake(std::shared_ptr<const config::Tunnel> config);
@@ -168,7 +188,9 @@ class Broker {
   bool paths_changed_ = false;           // links, addresses or routes, since the last look
   TimerId idle_timer_ = TimerId::kNone;
   bool ready_ = false;
-  bool ending_ = false;  // what the last engine says about floors still counts, nothing else
+  bool handing_over_ = false;
+  bool disowned_ = false;  // what is here is still another daemon's: nothing may be taken away
+  bool ending_ = false;    // what the last engine says about floors still counts, nothing else
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Resolver> resolver_;
 };

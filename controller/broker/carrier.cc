@@ -1,5 +1,6 @@
 #include "broker/carrier.h"
 
+#include <fcntl.h>
 #include <net/if_arp.h>
 
 #include <algorithm>
@@ -64,7 +65,25 @@ absl::StatusOr<Carrier> Carrier::Attach(ipc::CarrierId id, const netlink::Link& 
   return Carrier(id, link, std::move(program));
 }
 
+absl::StatusOr<Carrier> Carrier::Adopt(ipc::CarrierId id, const netlink::Link& link,
+                                       const steering::MapSet& maps, UniqueFd bpf_link) {
+  CIPE_ASSIGN_OR_RETURN(steering::XdpProgram program, steering::XdpProgram::Load(maps, {}));
+  CIPE_RETURN_IF_ERROR(program.SetCarrier(*link.mac, 0));
+  CIPE_RETURN_IF_ERROR(program.Adopt(std::move(bpf_link), static_cast<uint32_t>(link.index)));
+  return Carrier(id, link, std::move(program));
+}
+
+absl::Status Carrier::StopSteering() {
+  for (uint32_t queue = 0; queue < queues_; ++queue) {
+    CIPE_RETURN_IF_ERROR(program_.ClearSocket(queue));
+  }
+  return absl::OkStatus();
+}
+
+UniqueFd Carrier::Link() const { return UniqueFd(fcntl(program_.link_fd(), F_DUPFD_CLOEXEC, 0)); }
+
 absl::StatusOr<ipc::CarrierAdd> Carrier::MakeSockets() {
+  CIPE_RETURN_IF_ERROR(program_.Reclaim());
   CIPE_ASSIGN_OR_RETURN(uint32_t queues, xsk::RxQueueCount(link_.name));
   // A queue without a socket would only pass its frames to the kernel's road, which opens them too.
   queues = std::min<uint32_t>(queues, CIPE_MAX_QUEUES);
@@ -87,6 +106,7 @@ absl::StatusOr<ipc::CarrierAdd> Carrier::MakeSockets() {
     add.queues.push_back({queue, socket.zero_copy(), layout.frame_size, layout.frame_count,
                           socket.TakeFd(), UniqueFd(dup(umem.fd()))});
   }
+  queues_ = queues;
   CIPE_RETURN_IF_ERROR(program_.SetCarrier(*link_.mac, queues));
   return add;
 }

@@ -30,6 +30,9 @@ class Carrier {
   // Loads and attaches the program; the error is the reason for rung 3.
   static absl::StatusOr<Carrier> Attach(ipc::CarrierId id, const netlink::Link& link,
                                         const steering::MapSet& maps);
+  // The same in the place of another daemon's program.
+  static absl::StatusOr<Carrier> Adopt(ipc::CarrierId id, const netlink::Link& link,
+                                       const steering::MapSet& maps, UniqueFd bpf_link);
   Carrier(Carrier&&) = default;
   Carrier& operator=(Carrier&&) = default;
 
@@ -42,6 +45,10 @@ class Carrier {
   const netlink::Link& link() const { return link_; }
   bool zero_copy() const { return zero_copy_; }
   const std::string& copy_reason() const { return copy_reason_; }
+  // Frames pass to the kernel from now on, until MakeSockets.
+  absl::Status StopSteering();
+  // A duplicate of the bpf_link.
+  UniqueFd Link() const;
   // A new MAC after a change of the interface.
   absl::Status SetMac(const netlink::MacAddress& mac);
 
@@ -55,6 +62,7 @@ class Carrier {
   ipc::CarrierId id_;
   netlink::Link link_;
   steering::XdpProgram program_;
+  uint32_t queues_ = 0;
   bool zero_copy_ = false;
   std::string copy_reason_;
 };

@@ -29,6 +29,45 @@ void CarrierTable::Release(ipc::CarrierId id) {
   announce_(ipc::CarrierRemove{id});
 }
 
+void CarrierTable::StopSteering() {
+  for (auto& [id, carrier] : carriers_) {
+    if (carrier.lost) continue;
+    const absl::Status status = carrier.StopSteering();
+    if (!status.ok())
+      Log(Severity::kError, "carrier ", carrier.link().name, ": ", status.message());
+  }
+}
+
+std::vector<CarrierHandover> CarrierTable::Describe() const {
+  std::vector<CarrierHandover> all;
+  for (const auto& [id, carrier] : carriers_) {
+    if (carrier.lost) continue;
+    all.push_back(
+        {carrier.link().name, static_cast<uint32_t>(carrier.link().index), carrier.Link()});
+  }
+  return all;
+}
+
+void CarrierTable::Adopt(netlink::Socket* socket, std::vector<CarrierHandover> carriers) {
+  for (CarrierHandover& one : carriers) {
+    absl::StatusOr<netlink::Link> link = netlink::GetLink(socket, static_cast<int>(one.ifindex));
+    absl::Status status = link.status();
+    if (link.ok() && !link->mac.has_value()) status = absl::NotFoundError("it has no MAC address");
+    if (status.ok()) {
+      absl::StatusOr<Carrier> carrier = Carrier::Adopt(next_id_, *link, maps_, std::move(one.link));
+      status = carrier.status();
+      if (carrier.ok()) carriers_.emplace(next_id_++, *std::move(carrier));
+    }
+    if (!status.ok()) {
+      Log(Severity::kWarning, "carrier ", one.name, " is not taken over: ", status.message());
+    }
+  }
+}
+
+void CarrierTable::DropUnused() {
+  std::erase_if(carriers_, [](const auto& entry) { return entry.second.users == 0; });
+}
+
 void CarrierTable::Reannounce() {
   for (auto& [id, carrier] : carriers_) {
     if (carrier.lost) continue;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "broker/carrier.h"
+#include "broker/handover.h"
 
 namespace cipe::broker {
 
@@ -21,6 +22,15 @@ class CarrierTable {
   absl::StatusOr<const Carrier*> Acquire(const netlink::Link& link);
   // One user less; the last one takes program and sockets along.
   void Release(ipc::CarrierId id);
+
+  // Handing over: no frame goes to an AF_XDP socket any more; Reannounce() takes that back.
+  void StopSteering();
+  std::vector<CarrierHandover> Describe() const;
+  // Taken over, without users yet; their sockets come with Reannounce(). A carrier that cannot be
+  // had is left out: who needs it acquires it anew.
+  void Adopt(netlink::Socket* socket, std::vector<CarrierHandover> carriers);
+  // Those that nobody acquired after all.
+  void DropUnused();
 
   // After an engine's death: new sockets for the next one. A carrier whose sockets cannot be made
   // again is logged and stays without: the kernel's road carries its frames.

@@ -104,20 +104,39 @@ void ClassicLinks::Forget(const std::string& name) const {
 void ClassicLinks::OnUp(Tunnel* tunnel) {
   if (!tunnel->config().classic.has_value()) return;
   const config::ClassicOptions& options = *tunnel->config().classic;
-  const std::string& name = tunnel->config().name;
-  Log(Severity::kWarning, "tunnel ", name, " uses protocol 3, which is INSECURE: ",
+  Log(Severity::kWarning, "tunnel ", tunnel->config().name, " uses protocol 3, which is INSECURE: ",
       options.nokey ? "with nokey everything is sent in the clear, and anybody can send into it"
                     : "packets can be forged and replayed, old traffic can be read by who gets the "
                       "key",
       "; use protocol 5: 'cipectl convert' writes its configuration");
+  Link& link = Enter(tunnel);
+  if (!options.LearnsPtpaddr()) RunScript(link, true, "");
+}
+
+ClassicLinks::Link& ClassicLinks::Enter(Tunnel* tunnel) {
+  const config::ClassicOptions& options = *tunnel->config().classic;
   Link& link = links_[tunnel->id()];
   link.tunnel = tunnel;
   link.peer = tunnel->peers[0].endpoint;
   link.ptpaddr = options.ptpaddr;
   if (options.socks.has_value()) {
-    link.socks = std::make_unique<ClassicSocks>(loop_, tunnel->id(), name, options, tell_);
+    link.socks =
+        std::make_unique<ClassicSocks>(loop_, tunnel->id(), tunnel->config().name, options, tell_);
   }
-  if (!options.LearnsPtpaddr()) RunScript(link, true, "");
+  return link;
+}
+
+void ClassicLinks::OnAdopted(Tunnel* tunnel, bool ip_up_ran, const IpAddress& learned_ptpaddr) {
+  if (!tunnel->config().classic.has_value()) return;
+  Link& link = Enter(tunnel);
+  link.ip_up_ran = ip_up_ran;
+  link.me = OwnCarrier(socket_, *tunnel);
+  if (learned_ptpaddr.is_set()) link.ptpaddr = learned_ptpaddr;
+}
+
+bool ClassicLinks::HasRunIpUp(ipc::TunnelId tunnel) const {
+  const auto found = links_.find(tunnel);
+  return found != links_.end() && found->second.ip_up_ran;
 }
 
 void ClassicLinks::OnPeer(Tunnel* tunnel, const ipc::ClassicPeer& message) {

@@ -40,6 +40,10 @@ class ClassicLinks {
   void OpenLog(Tunnel* tunnel) const;
   // The tunnel was set up and told to the engine. Runs ip-up, unless ptpaddr must be learned first.
   void OnUp(Tunnel* tunnel);
+  // The tunnel was taken over from another daemon: no script runs. HasRunIpUp is what that one
+  // said.
+  void OnAdopted(Tunnel* tunnel, bool ip_up_ran, const IpAddress& learned_ptpaddr);
+  bool HasRunIpUp(ipc::TunnelId tunnel) const;
   // Ignores what contradicts the configuration: the engine is not trusted.
   void OnPeer(Tunnel* tunnel, const ipc::ClassicPeer& message);
   // Before the tunnel is destroyed. Runs ip-down if ip-up was run; `reason` is for the script.
@@ -60,6 +64,7 @@ class ClassicLinks {
     std::string me;     // carrier address reported to the scripts
     std::unique_ptr<ClassicSocks> socks;
   };
+  Link& Enter(Tunnel* tunnel);
   void RunScript(Link& link, bool up, const std::string& reason);
   std::string Path(const std::string& name, const char* suffix) const;
 

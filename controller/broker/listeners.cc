@@ -23,6 +23,13 @@ T FromOctets(const std::string& octets) {
 
 }  // namespace
 
+absl::Status Listeners::Adopt() {
+  return maps_.listeners().ForEach(
+      [this](const cipe_listener_key& key, const cipe_listener& value) {
+        written_[Octets(key)] = Octets(value);
+      });
+}
+
 absl::Status Listeners::Sync(netlink::Socket* socket, const std::vector<Listener>& wanted) {
   CIPE_ASSIGN_OR_RETURN(const std::vector<netlink::InterfaceAddress> addresses,
                         netlink::ListAddresses(socket));

@@ -26,6 +26,8 @@ class Listeners {
   explicit Listeners(const steering::MapSet& maps) : maps_(maps) {}
 
   // Makes the map say what `wanted` and the host's addresses say; changes only what differs.
+  // The map came from another daemon: its entries count as written by us.
+  absl::Status Adopt();
   absl::Status Sync(netlink::Socket* socket, const std::vector<Listener>& wanted);
 
  private:

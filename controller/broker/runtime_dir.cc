@@ -115,12 +115,17 @@ absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& di
                                                    "; stop it, or give this one another ", option));
     }
   }
+  CIPE_RETURN_IF_ERROR(TakeLock(fd.get(), file));
+  return fd;
+}
+
+absl::Status TakeLock(int fd, const std::string& file) {
   const std::string pid = absl::StrCat(getpid(), "\n");
-  if (ftruncate(fd.get(), 0) != 0 ||
-      pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+  if (ftruncate(fd, 0) != 0 ||
+      pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
     return Failed("write", file);
   }
-  return fd;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RuntimeDir> RuntimeDir::Lock(const std::string& path) {
@@ -136,6 +141,11 @@ absl::StatusOr<RuntimeDir> RuntimeDir::Lock(const std::string& path) {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+absl::StatusOr<RuntimeDir> RuntimeDir::Adopt(const std::string& path, UniqueFd lock) {
+  CIPE_RETURN_IF_ERROR(TakeLock(lock.get(), path + kPidFile));
+  return RuntimeDir(path, std::move(lock));
 }
 
 RuntimeDir::~RuntimeDir() {
@@ -165,7 +175,7 @@ absl::StatusOr<UniqueFd> RuntimeDir::Listen() const {
     return Failed("bind control socket", path);
   }
   GiveToGroup(path);
-  if (listen(fd.get(), 64) != 0) return Failed("listen on", path);
+  if (listen(fd.get(), kBacklog) != 0) return Failed("listen on", path);
   return fd;
 }
 

@@ -9,6 +9,8 @@
 
 namespace cipe::broker {
 
+inline constexpr int kBacklog = 64;  // of the control socket
+
 class RuntimeDir {
  public:
   // Makes the directory (0755, whatever the umask) when it is missing and locks
@@ -16,12 +18,16 @@ class RuntimeDir {
   // that has it; the lock ends with the process, however that ends. One that is just ending, or
   // starting, has no socket: it is waited for, five seconds at most.
   static absl::StatusOr<RuntimeDir> Lock(const std::string& path);
+  // With the lock of another daemon, which ends without touching the directory.
+  static absl::StatusOr<RuntimeDir> Adopt(const std::string& path, UniqueFd lock);
   RuntimeDir(RuntimeDir&&) = default;
   RuntimeDir& operator=(RuntimeDir&&) = default;
   ~RuntimeDir();  // removes socket and pid file
 
   // The listening socket ciped.sock, mode 0660, group "cipe" where that exists.
   absl::StatusOr<UniqueFd> Listen() const;
+  const std::string& path() const { return path_; }
+  int lock() const { return lock_.get(); }
   // Takes its name away: who looks for a ciped finds none from now on, and waits for its end.
   void HideSocket() const;
 
@@ -44,5 +50,8 @@ absl::Status MakeDirectory(const std::string& path, unsigned mode);
 // which chooses another. Symbolic links are not followed.
 absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& directory,
                                   absl::string_view option, unsigned mode = 0600);
+
+// Writes our process id into a lock that was handed over.
+absl::Status TakeLock(int fd, const std::string& file);
 
 }  // namespace cipe::broker

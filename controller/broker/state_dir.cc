@@ -102,6 +102,11 @@ absl::StatusOr<StateDir> StateDir::Open(const std::string& path) {
   return StateDir(path, std::move(lock));
 }
 
+absl::StatusOr<StateDir> StateDir::Adopt(const std::string& path, UniqueFd lock) {
+  CIPE_RETURN_IF_ERROR(TakeLock(lock.get(), path + "/lock"));
+  return StateDir(path, std::move(lock));
+}
+
 absl::StatusOr<Floors> StateDir::LoadFloors() const {
   CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines(kFloorsFile));
   Floors floors;

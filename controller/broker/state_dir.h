@@ -49,6 +49,10 @@ class StateDir {
   // cannot be written or belongs to somebody else; AlreadyExists names the process that has it.
   static absl::StatusOr<StateDir> Open(const std::string& path);
 
+  // With the lock of another daemon, which writes no more.
+  static absl::StatusOr<StateDir> Adopt(const std::string& path, UniqueFd lock);
+  int lock() const { return lock_->get(); }
+
   // Nothing saved yet, or set aside just now: empty.
   absl::StatusOr<Floors> LoadFloors() const;
   // On disk when it returns. Errors name file and cause; the file is as it was then.

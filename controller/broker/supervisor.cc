@@ -20,6 +20,7 @@ using std::chrono::seconds;
 // So that one engine's flood of messages does not keep the loop from everything else.
 constexpr int kMessagesPerTurn = 64;
 constexpr int kLastTurns = 64;
+constexpr auto kLeavePatience = seconds(2);
 
 std::string HowItEnded(int status) {
   if (WIFSIGNALED(status)) return absl::StrCat("killed by signal ", WTERMSIG(status));
@@ -45,6 +46,7 @@ Supervisor::Supervisor(EventLoop& loop, EngineSpawner spawn, Hooks hooks,
 
 Supervisor::~Supervisor() {
   loop_.Cancel(restart_timer_);
+  loop_.Cancel(dismissal_);
   if (process_.pid <= 0) return;
   kill(process_.pid, SIGKILL);
   siginfo_t ended{};
@@ -121,6 +123,10 @@ void Supervisor::OnExit() {
   // What it said before it died still counts: floors above all. The kernel's queue bounds this.
   for (int i = 0; i < kLastTurns && channel_ != nullptr; ++i) OnReadable();
   Reap();
+  if (gone_ != nullptr) {
+    loop_.Cancel(std::exchange(dismissal_, TimerId::kNone));
+    return std::exchange(gone_, nullptr)();
+  }
   const Instant now = loop_.Now();
   std::erase_if(crashes_, [&](Instant t) { return now - t > seconds(60); });
   crashes_.push_back(now);
@@ -130,6 +136,15 @@ void Supervisor::OnExit() {
   hooks_.on_death();
   if (pause == Duration::zero()) return Restart();
   restart_timer_ = loop_.After(pause, [this] { Restart(); });
+}
+
+void Supervisor::Dismiss(std::function<void()> gone) {
+  loop_.Cancel(std::exchange(restart_timer_, TimerId::kNone));
+  if (process_.pid <= 0) return gone();
+  gone_ = std::move(gone);
+  heartbeat_.Stop();
+  Send(ipc::Leave{}).IgnoreError();
+  dismissal_ = loop_.After(kLeavePatience, [this] { Kill("it does not leave"); });
 }
 
 void Supervisor::Restart() {

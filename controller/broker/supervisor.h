@@ -34,12 +34,20 @@ class Supervisor {
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
+  // Before Start(): the first engine takes over what another daemon left.
+  void ExpectTakeover() { had_one_ = true; }
   // The first engine; errors say why none could be started.
   absl::Status Start();
   // Unavailable while no engine runs. One that takes no messages is ended (and replaced).
   absl::Status Send(ipc::Message message);
   // SIGKILL; a new engine follows as after a crash.
   void Kill(absl::string_view why);
+  // The engine is asked to leave its sessions to another daemon and to end, and ended if it does
+  // not within two seconds; no other follows. `gone` runs on the loop then, at once without an
+  // engine.
+  void Dismiss(std::function<void()> gone);
+  // After Dismiss: nobody took over, so the next engine here does.
+  void Resume() { Restart(); }
   bool running() const { return channel_ != nullptr; }
   pid_t pid() const { return process_.pid; }
 
@@ -55,7 +63,9 @@ class Supervisor {
   Hooks hooks_;
   EngineProcess process_;
   std::unique_ptr<ipc::Channel> channel_;
-  bool had_one_ = false;
+  bool had_one_ = false;        // there was an engine, here or in the daemon before this one
+  std::function<void()> gone_;  // while one is dismissed
+  TimerId dismissal_ = TimerId::kNone;
   TimerId restart_timer_ = TimerId::kNone;
   Heartbeat heartbeat_;
   std::vector<Instant> crashes_;

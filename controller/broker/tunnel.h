@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "broker/datapath.h"
+#include "broker/handover.h"
 #include "broker/state_dir.h"
 #include "config/model.h"
 #include "ipc/messages.h"
@@ -26,6 +27,12 @@ class Tunnel {
   static absl::StatusOr<std::unique_ptr<Tunnel>> Up(ipc::TunnelId id, config::Tunnel config,
                                                     netlink::Socket* socket,
                                                     CarrierTable* carriers);
+  // One that another daemon handed over: nothing is made, nothing on the network changes, but for
+  // carriers, which are chosen anew. Peers are set, identities are not.
+  static absl::StatusOr<std::unique_ptr<Tunnel>> Adopt(TunnelHandover handover,
+                                                       netlink::Socket* socket,
+                                                       CarrierTable* carriers);
+  TunnelHandover HandOver() const;
   ~Tunnel();
   Tunnel(const Tunnel&) = delete;
   Tunnel& operator=(const Tunnel&) = delete;

@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 // `up` waits this long for the first handshake: one lost initiation is made good within it.
 constexpr auto kUpWait = 7s;
 constexpr auto kSuspendNoticed = 1s;
+// A worker takes RxPipeline::kMaxBatch = 256 frames a turn, a ring holds 4096.
+constexpr int kLastTurns = 16;
 
 absl::StatusOr<Secret<32>> ReadSealKey(const UniqueFd& fd) {
   Secret<32> key;
@@ -224,6 +226,21 @@ void Daemon::On(ipc::Ping& ping) {
   if (plane_ == nullptr) return;  // it could not be set up: this process is about to end
   plane_->AfterTurn(
       [this, number = ping.number] { loop_->Post([this, number] { Tell(ipc::Pong{number}); }); });
+}
+
+void Daemon::On(ipc::Leave&) { Leave(kLastTurns); }
+
+// Turn by turn, so that frames which wait in AF_XDP rings are delivered and not lost with them. The
+// engine object is not destroyed: that would wipe the sessions which somebody is about to take
+// over.
+void Daemon::Leave(int turns) {
+  if (plane_ == nullptr) _exit(0);
+  if (turns > 0) {
+    return plane_->AfterTurn([this, turns] { loop_->Post([this, turns] { Leave(turns - 1); }); });
+  }
+  plane_.reset();
+  engine_->SaveAllTraffic();
+  _exit(0);
 }
 
 void Daemon::On(ipc::ClassicRelay& relay) {

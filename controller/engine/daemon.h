@@ -74,6 +74,8 @@ class Daemon final : public World {
   void On(ipc::EndpointResolved& resolved);
   void On(ipc::DatapathChanged& changed);
   void On(ipc::Ping& ping);
+  void On(ipc::Leave& leave);
+  void Leave(int turns);
   void On(ipc::ClassicRelay& relay);
   void On(ipc::NextHop& hop);
   void On(ipc::Reply& reply);

@@ -95,6 +95,9 @@ class Engine {
   // memory may have been written to disk or copied (docs/protocol.md, "Lifetimes").
   void WipeSessions();
 
+  // Counters of all peers go to the store now: this process is about to end.
+  void SaveAllTraffic();
+
   // Null when the tunnel has no peer of this name or public key (base64).
   static Peer* FindPeer(const Tunnel& tunnel, absl::string_view name_or_key);
   // The next initiation of the peer is taken whatever its time stamp. Returns what the broker must

@@ -144,6 +144,10 @@ void Engine::SaveTraffic(Peer& peer, Instant now) {
   SavePeer(peer);
 }
 
+void Engine::SaveAllTraffic() {
+  for (const auto& [id, peer] : peers_) SavePeer(*peer);
+}
+
 Instant Engine::TickPeer(Peer& peer, Instant now) {
   ExpireSessions(peer, now);
   SaveTraffic(peer, now);

@@ -286,6 +286,9 @@ template <typename Ar>
 void Fields(Ar&, Ready&) {}
 
 template <typename Ar>
+void Fields(Ar&, Leave&) {}
+
+template <typename Ar>
 void Fields(Ar& ar, UpRequest& m) {
   ar.Number(m.request);
   ar.String(m.name);

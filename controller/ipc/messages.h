@@ -125,6 +125,10 @@ struct Ping {
   uint64_t number = 0;
 };
 
+// Another daemon takes over: finish what the workers have in hand, say what must be kept, and end,
+// leaving the sessions in the maps. Frames are no longer steered to AF_XDP by now.
+struct Leave {};
+
 // Answer to NextHopWanted, and again whenever netlink says that it changed.
 struct NextHop {
   Endpoint endpoint;
@@ -220,6 +224,6 @@ struct ClassicOver {
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
                              TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu,
-                             DatapathChanged, Ping, Pong, ClassicRelay, ClassicPeer, ClassicOver>;
+                             DatapathChanged, Ping, Pong, ClassicRelay, ClassicPeer, ClassicOver, Leave>;
 
 }  // namespace cipe::ipc

@@ -159,6 +159,25 @@ absl::Status XdpProgram::Attach(uint32_t ifindex) {
   return AttachFailure(ifindex, error);
 }
 
+absl::Status XdpProgram::Adopt(UniqueFd link, uint32_t ifindex) {
+  bpf_link_info info{};
+  uint32_t length = sizeof info;
+  if (bpf_obj_get_info_by_fd(link.get(), &info, &length) != 0 || info.type != BPF_LINK_TYPE_XDP ||
+      info.xdp.ifindex != ifindex) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no XDP link to ", InterfaceName(ifindex), " was handed over"));
+  }
+  link_ = std::move(link);
+  return Reclaim();
+}
+
+absl::Status XdpProgram::Reclaim() {
+  if (!attached()) return absl::OkStatus();
+  if (bpf_link_update(link_.get(), program_fd(), nullptr) == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("replacing the program in an XDP link: ", strerror(errno)));
+}
+
 void XdpProgram::Detach() {
   if (!attached()) return;
   // Closing is not enough when another process (the engine, a descriptor store) has a copy.

@@ -45,6 +45,11 @@ class XdpProgram {
   // names another program that is there (name, id); Unimplemented when the driver has no native
   // XDP; OutOfRange when the MTU is too big for it. Set sockets and carrier before.
   absl::Status Attach(uint32_t ifindex);
+  // Takes the place of the program in a bpf_link that another daemon made, at once and without a
+  // gap (bpf(2), BPF_LINK_UPDATE). FailedPrecondition when it is no link to `ifindex`.
+  absl::Status Adopt(UniqueFd link, uint32_t ifindex);
+  // The same for our own link: whoever adopted it in between has failed.
+  absl::Status Reclaim();
   // Removes the program from the interface; sockets stay in the XSKMAP. No-op when not attached.
   void Detach();
   bool attached() const { return link_.valid(); }

@@ -6,6 +6,8 @@
   traffic.py tcp-send ADDRESS PORT OCTETS SEED          the same of what it sent
   traffic.py udp-echo ADDRESS PORT SECONDS              answers every datagram
   traffic.py udp-drip ADDRESS PORT SECONDS              asks it every 10 ms: longest silence
+  traffic.py udp-numbers-sink ADDRESS PORT SECONDS      which numbers arrive, until time is up
+  traffic.py udp-numbers-send ADDRESS PORT RATE SECONDS numbered datagrams, RATE a second
 
 Each prints "ready" when it listens and one JSON object at its end; udp-drip says "flowing" between
 the two, after its hundredth answer.
@@ -140,7 +142,48 @@ def udp_drip(address, port, seconds):
     report(sent=sent, answered=answered, longest_silence=longest)
 
 
+def udp_numbers_sink(address, port, seconds):
+    """Distinct numbers, repeated ones, the greatest, and the longest silence between two."""
+    sink = make_socket(address, socket.SOCK_DGRAM)
+    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    sink.bind((address, port))
+    print("ready", flush=True)
+    deadline, seen, repeated, last, longest = time.monotonic() + seconds, set(), 0, None, 0.0
+    while (left := deadline - time.monotonic()) > 0:
+        sink.settimeout(left)
+        try:
+            number = int(sink.recv(2048))
+        except TimeoutError:
+            break
+        if number < 0:  # the sender has ended
+            break
+        now = time.monotonic()
+        longest, last = max(longest, now - (last or now)), now
+        repeated += number in seen
+        seen.add(number)
+    report(received=len(seen), repeated=repeated, longest_silence=longest)
+
+
+def udp_numbers_send(address, port, rate, seconds):
+    source = make_socket(address, socket.SOCK_DGRAM)
+    start, number, refused = time.monotonic(), 0, 0
+    while (now := time.monotonic()) < start + seconds:
+        while number < (now - start) * rate:
+            try:
+                source.sendto(b"%d" % number, (address, port))
+            except OSError:
+                refused += 1
+            number += 1
+        time.sleep(0.0005)
+    for _ in range(5):
+        time.sleep(0.05)
+        source.sendto(b"-1", (address, port))
+    report(sent=number, refused=refused)
+
+
 COMMANDS = {
+    "udp-numbers-sink": (udp_numbers_sink, (str, int, float)),
+    "udp-numbers-send": (udp_numbers_send, (str, int, int, float)),
     "udp-sink": (udp_sink, (str, int, int, float)),
     "udp-send": (udp_send, (str, int, int, float, str)),
     "tcp-sink": (tcp_sink, (str, int, float)),

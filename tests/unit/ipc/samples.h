@@ -186,6 +186,7 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(ClassicRelay{5, SampleEndpoint(), "connected to 192.0.2.1:1080"});
   all.push_back(ClassicPeer{5, SampleEndpoint(), *IpAddress::Parse("10.0.1.2")});
   all.push_back(ClassicOver{5, "9 network errors"});
+  all.push_back(Leave{});
   return all;
 }
 

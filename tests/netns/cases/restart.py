@@ -1,0 +1,289 @@
+"""A ciped that is replaced by another: the next one has sessions, counters and descriptors."""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import socket
+import struct
+
+import lab as labs
+from sites import TRAFFIC, TUNNEL, drops, expect, make_pair
+
+RATE, SECONDS = 1000, 6
+
+
+class Streams:
+    """Numbered datagrams through the tunnel, both ways at once."""
+
+    def __init__(self, pair):
+        self.pair = pair
+        self.sinks = {}
+        for site in pair.both:
+            sink = site.start(*TRAFFIC, "udp-numbers-sink", pair.inner(site), 7200, SECONDS + 5)
+            expect(sink.stdout.readline().strip() == "ready", "the sink did not start")
+            self.sinks[site.name] = sink
+        self.senders = {site.name: pair.other(site).start(
+            *TRAFFIC, "udp-numbers-send", pair.inner(site), 7200, RATE, SECONDS)
+            for site in pair.both}
+
+    def check(self, lost_at_most, silence=1.0):
+        for name, sink in self.sinks.items():
+            sent = json.loads(self.senders[name].communicate(timeout=30)[0])
+            got = json.loads(sink.communicate(timeout=30)[0].strip().splitlines()[-1])
+            lost = sent["sent"] - got["received"]
+            self.pair.lab.echo(f"  to {name}: {sent['sent']} sent, {lost} lost, longest silence "
+                               f"{got['longest_silence'] * 1000:.0f} ms")
+            expect(sent["sent"] > RATE * SECONDS / 2, f"the sender was too slow: {sent}")
+            expect(lost <= lost_at_most, f"{lost} of {sent['sent']} datagrams to {name} were lost")
+            expect(got["longest_silence"] < silence, f"{name}: silence of {got}")
+            expect(got["repeated"] == 0, f"{name}: datagrams arrived twice: {got}")
+
+
+def sessions(site):
+    document = json.loads(site.cipectl("-j", "show", "sessions", echo=False).stdout)
+    return sorted(entry["local_index"] for entry in document["sessions"])
+
+
+def state(pair):
+    return [(site.peer()["latest_handshake"], sessions(site)) for site in pair.both]
+
+
+def replace(site, *arguments, **options):
+    return site.run(labs.BIN / "ciped", *site.options(), "--replace", "--daemon", *arguments,
+                    timeout=60, **options)
+
+
+def expect_taken_over(pair, before, counted):
+    """The same sessions, counters above what they were, and nothing that was seen twice."""
+    expect(state(pair) == before, f"sessions changed from {before} to {state(pair)}")
+    for site in pair.both:
+        bytes_now = site.peer()["rx_bytes"]
+        expect(bytes_now >= counted[site.name], f"{site.name}: rx_bytes fell to {bytes_now}")
+        # Nothing on a veth is doubled: a counter seen twice was used twice.
+        expect("rx_replayed" not in drops(site), f"counters were used twice: {drops(site)}")
+
+
+def replaced(lab, datapath):
+    """Under traffic: no handshake, no counter twice, hardly a packet lost; three times in a row."""
+    pair = make_pair(lab)
+    pair.configure(interface={"Datapath": datapath})
+    pair.up()
+    pair.transfer(pair.a, octets=2_000_000)
+    pair.transfer(pair.b, octets=2_000_000)
+    before, rung = state(pair), pair.a.peer()["rung"]
+    counted = {site.name: site.peer()["rx_bytes"] for site in pair.both}
+    for _ in range(2):
+        old = pair.a.daemons()
+        streams = Streams(pair)
+        replace(pair.a)
+        new = pair.a.daemons()
+        expect(all(new) and not set(new) & set(old), f"processes were {old} and are {new}")
+        streams.check(lost_at_most=100)
+        expect_taken_over(pair, before, counted)
+        expect(pair.a.peer()["rung"] == rung, f"rung was {rung}, is {pair.a.peer()['rung']}")
+    pair.ping_all()
+    pair.transfer(pair.a, octets=2_000_000)
+    pair.transfer(pair.b, octets=2_000_000)
+    pair.down()
+
+
+def nobody_to_replace(lab):
+    """`ciped --replace` is an ordinary start where none runs."""
+    pair = make_pair(lab)
+    pair.configure()
+    replace(pair.a)
+    pair.up()
+    pair.ping_all()
+    pair.b.down(TUNNEL)
+    pair.a.down(TUNNEL)
+    pair.a.stop_daemon()
+    pair.expect_nothing_left()
+
+
+HELLO = 1
+
+
+def ask_as_successor(site, version, abi=2):
+    """A connection on which a successor of that data format has asked for everything."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.settimeout(20)
+    connection.connect(str(site.directory / "run/handover.sock"))
+    texts = b"".join(struct.pack("<I", len(text)) + text for text in (
+        os.fsencode(site.config), os.fsencode(site.directory / "state")))
+    connection.send(struct.pack("<BII", HELLO, version, abi) + texts)
+    return connection
+
+
+def successor_dies(lab):
+    """One that asks and ends half way changes nothing: the old one goes on, sessions included."""
+    pair = make_pair(lab)
+    pair.configure(interface={"Datapath": "xdp"})
+    pair.up()
+    before, old = state(pair), pair.a.daemons()
+    streams = Streams(pair)
+    connection = ask_as_successor(pair.a, 1)
+    _, fds, _, _ = socket.recv_fds(connection, 65536, 253)
+    expect(len(fds) > 10, f"only {len(fds)} descriptors were given")
+    for fd in fds:
+        os.close(fd)
+    connection.close()
+    streams.check(lost_at_most=100)
+    expect(pair.a.daemons()[0] == old[0], "the old ciped ended")
+    expect(state(pair) == before, f"sessions changed from {before} to {state(pair)}")
+    pair.expect_rung({2})
+    pair.ping_all()
+    replace(pair.a)  # and a proper one is served after that
+    expect(state(pair) == before, f"sessions changed from {before} to {state(pair)}")
+    pair.down()
+
+
+def refused(lab):
+    """Other directories, or words that make no sense: refused, and nothing happens."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.up()
+    before = state(pair)
+    result = pair.a.run(labs.BIN / "ciped", "--replace", "--daemon", "--runtime-dir",
+                        pair.a.directory / "run", "--config-dir", lab.directory, "--state-dir",
+                        pair.a.directory / "state", check={1})
+    expect("uses config directory" in result.stderr, f"the reason is missing: {result.stderr}")
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as connection:
+        connection.settimeout(10)
+        connection.connect(str(pair.a.directory / "run/handover.sock"))
+        connection.send(b"\1\2\3")
+        expect(b"makes no sense" in connection.recv(1000), "nonsense was not refused")
+    mode = os.stat(pair.a.directory / "run/handover.sock").st_mode & 0o777
+    expect(mode == 0o600, f"handover.sock has mode {mode:o}")
+    expect(state(pair) == before, "sessions changed")
+    pair.down()
+
+
+def newer_format(lab):
+    """A successor with another data format starts clean: a new handshake, nothing misread."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.up()
+    before = state(pair)
+    connection = ask_as_successor(pair.a, 4711)
+    answer = connection.recv(1000)
+    expect(b"4711" in answer, f"answer to a successor of another format: {answer}")
+    connection.close()
+    labs.wait_for("the old ciped to end", lambda: pair.a.daemons() == (None, None))
+    replace(pair.a)
+    pair.wait_handshake()
+    labs.wait_for("a new session", lambda: not set(sessions(pair.a)) & set(before[0][1])
+                  and sessions(pair.a))
+    pair.ping_all()
+    pair.b.down(TUNNEL)
+    pair.a.down(TUNNEL)
+    pair.a.stop_daemon()
+    pair.expect_nothing_left()
+
+
+class Manager:
+    """What systemd's descriptor store does for a service (sd_notify(3)), and its restarts."""
+
+    def __init__(self, site):
+        self.site = site
+        self.path = site.directory / "notify.sock"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.settimeout(20)
+        self.socket.bind(str(self.path))
+        self.stored = {}
+        self.log = site.directory / "service.log"
+
+    def start(self):
+        """Starts the service with what is stored, as the store does: names, no order."""
+        names = sorted(self.stored, reverse=True)
+        for number, name in enumerate(names):
+            os.dup2(self.stored[name], 200 + number)
+        keep = [200 + number for number in range(len(names))]
+        shuffle = "; ".join(f"exec {3 + n}<&{fd} {fd}<&-" for n, fd in enumerate(keep))
+        listen = (f"export LISTEN_PID=$$ LISTEN_FDS={len(names)} "
+                  f"LISTEN_FDNAMES={':'.join(names)}; " if names else "")
+        words = " ".join(f"'{word}'" for word in (
+            labs.BIN / "ciped", *self.site.options(), "--on-stop", "keep"))
+        # bash: sh knows descriptors of one digit only.
+        process = self.site.start(
+            "bash", "-c", f"{shuffle or ':'}; {listen}export NOTIFY_SOCKET='{self.path}'; "
+            f"exec {words} 2>>'{self.log}'", pass_fds=keep)
+        for fd in keep:
+            os.close(fd)
+        for fd in self.stored.values():
+            os.close(fd)
+        self.stored.clear()
+        self._until("READY=1")
+        return process
+
+    def _until(self, word):
+        while True:
+            text, fds, _, _ = socket.recv_fds(self.socket, 65536, 253)
+            lines = dict(line.partition("=")[::2] for line in text.decode().splitlines())
+            if lines.get("FDSTORE") == "1":
+                self.stored[lines["FDNAME"]] = fds[0]
+            else:
+                for fd in fds:  # the barrier: closing it is the answer
+                    os.close(fd)
+            if word in text.decode() or (word == "BARRIER=1" and lines.get("BARRIER") == "1"):
+                return
+
+    def stop(self, process):
+        """As before a restart."""
+        broker, _ = self.site.daemons()
+        os.kill(broker, signal.SIGTERM)
+        self._until("BARRIER=1")
+        process.wait(timeout=20)
+
+
+def set_format(fd, number):
+    """Writes another version into the document."""
+    with open(os.dup(fd), "r+b", buffering=0) as document:
+        os.pwrite(document.fileno(), struct.pack("<I", number), 8)
+
+
+def stored(lab, other_format):
+    """Through the descriptor store; what has another format is discarded, not misread."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.b.up(TUNNEL, "--no-wait")
+    manager = Manager(pair.a)
+    process = manager.start()
+    pair.a.up(TUNNEL)
+    pair.ping_all()
+    before = state(pair)
+    counted = {site.name: site.peer()["rx_bytes"] for site in pair.both}
+    streams = None if other_format else Streams(pair)
+    manager.stop(process)
+    expect(len(manager.stored) > 10, f"stored: {sorted(manager.stored)}")
+    if other_format:
+        set_format(manager.stored["cipe-0"], 4711)
+    process = manager.start()
+    if other_format:
+        labs.wait_for("a new session", lambda: sessions(pair.a) and
+                      not set(sessions(pair.a)) & set(before[0][1]))
+        log = manager.log.read_text()
+        expect("4711" in log and "discarded" in log, f"the log does not say so: {log[-600:]}")
+    else:
+        streams.check(lost_at_most=100)
+        expect_taken_over(pair, before, counted)
+    pair.ping_all()
+    for site in pair.both:
+        site.down(TUNNEL)
+    manager.stop(process)
+    for fd in manager.stored.values():  # a plain stop
+        os.close(fd)
+    pair.expect_nothing_left()
+
+
+CASES = {
+    **{f"replace-{datapath}": functools.partial(replaced, datapath=datapath)
+       for datapath in ("xdp", "afxdp", "socket")},
+    "replace-nobody": nobody_to_replace,
+    "replace-dies-half-way": successor_dies,
+    "replace-refused": refused,
+    "replace-other-format": newer_format,
+    "store": functools.partial(stored, other_format=False),
+    "store-other-format": functools.partial(stored, other_format=True),
+}
