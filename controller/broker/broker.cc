@@ -26,6 +26,7 @@ constexpr auto kSettle = milliseconds(100);
 constexpr auto kLookAtNarrow = seconds(60);
 // How long peers are told for that we stop.
 constexpr auto kStopPatience = seconds(1);
+constexpr auto kHooksPatience = seconds(90);  // when PreDown or PostDown has commands that run
 // For scripts that say goodbye while ciped stops.
 constexpr auto kLastScripts = seconds(5);
 
@@ -83,6 +84,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
       floor_writer_(std::make_unique<FloorWriter>(
           loop, [this] { return state_.SaveFloors(floors_.ForDisk()); })),
       listeners_(maps_),
+      hooks_(loop),
       resolver_(std::make_unique<Resolver>(loop)) {
   SystemRng().Fill(seal_key_.UnsafeMutableBytes());
   const auto tell = [this](ipc::Message m) { Tell(std::move(m)); };
@@ -113,6 +115,7 @@ Broker::~Broker() {
   for (const auto& [id, tunnel] : tunnels_) classic_->OnDown(*tunnel, "ciped is stopped");
   tunnels_.clear();
   classic_->Drain(kLastScripts);
+  hooks_.Drain(kLastScripts);
   floor_writer_.reset();  // last: the disk may keep us waiting
 }
 
@@ -131,11 +134,12 @@ void Broker::LookAtNarrow() {
 void Broker::Stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   if (tunnels_.empty()) return stopped_();
-  stop_timer_ = loop_.After(kStopPatience, stopped_);
   std::vector<ipc::TunnelId> ids;
   for (const auto& [id, tunnel] : tunnels_) ids.push_back(id);
-  for (const ipc::TunnelId id : ids) BeginRemoval(id);
+  for (const ipc::TunnelId id : ids) Lower(id, 0);
   if (!supervisor_->running()) OnEngineDeath();
+  if (tunnels_.empty() && !hooks_.busy()) return;  // stopped_ was called
+  stop_timer_ = loop_.After(hooks_.busy() ? kHooksPatience : kStopPatience, stopped_);
 }
 
 void Broker::Tell(ipc::Message message) {
@@ -192,43 +196,6 @@ void Broker::Handle(const ipc::Ready&) {
   EndUnlessNeeded(options_.first_request_patience);
 }
 
-void Broker::Handle(const ipc::UpRequest& m) {
-  const bool new_one = std::find(wanted_.begin(), wanted_.end(), m.name) == wanted_.end();
-  absl::StatusOr<ipc::TunnelId> id = Up(m.name);
-  if (id.ok()) {
-    // A tunnel that the next start would not bring up again is not what was asked for.
-    const absl::Status saved = AddWanted(m.name);
-    if (saved.ok()) return Answer(m.request, absl::OkStatus(), *id);
-    if (new_one) BeginRemoval(*id);
-    id = saved;
-  }
-  Log(Severity::kWarning, "up ", m.name, ": ", id.status().message());
-  EndUnlessNeeded(options_.last_answer_patience);
-  Answer(m.request, id.status());
-}
-
-void Broker::Handle(const ipc::DownRequest& m) {
-  Tunnel* tunnel = ByName(m.name);
-  const absl::Status forgotten = RemoveWanted(m.name);  // NotFound: it was not wanted
-  if (tunnel == nullptr) {
-    if (forgotten.ok()) classic_->Forget(m.name);
-    EndUnlessNeeded(options_.last_answer_patience);
-    return Answer(m.request, forgotten);
-  }
-  const bool kept = forgotten.ok() || absl::IsNotFound(forgotten);
-  Removal& removal = BeginRemoval(tunnel->id());
-  if (kept) {
-    removal.requests.push_back(m.request);
-    return;
-  }
-  // Who was told that it is down must not find it up after the next start.
-  Answer(m.request, absl::Status(forgotten.code(),
-                                 absl::StrCat("tunnel ", m.name,
-                                              " goes down, but the next start of ciped would bring "
-                                              "it up again: ",
-                                              forgotten.message())));
-}
-
 Broker::Removal& Broker::BeginRemoval(ipc::TunnelId id) {
   const auto [it, first] = removals_.try_emplace(id);
   if (!first) return it->second;
@@ -272,19 +239,6 @@ void Broker::Handle(const ipc::ClassicOver& m) {
   Log(Severity::kError, "tunnel ", name, " ends: ", m.reason);
   classic_->OnDown(*tunnel, m.reason);
   Handle(ipc::DownRequest{0, name});
-}
-
-absl::StatusOr<ipc::TunnelId> Broker::Up(const std::string& name) {
-  CIPE_RETURN_IF_ERROR(config::CheckTunnelName(name));
-  if (Tunnel* tunnel = ByName(name); tunnel != nullptr) {
-    if (removals_.contains(tunnel->id())) {
-      return absl::UnavailableError(absl::StrCat("tunnel ", name, " is just going down"));
-    }
-    CIPE_RETURN_IF_ERROR(UpAlready(*tunnel));
-    return tunnel->id();
-  }
-  CIPE_ASSIGN_OR_RETURN(config::Tunnel config, classic_->Load(options_.config_dir, name));
-  return BringUp(std::move(config));
 }
 
 absl::StatusOr<ipc::TunnelId> Broker::BringUp(config::Tunnel config) {
@@ -370,15 +324,15 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
   const auto config = std::make_shared<const config::Tunnel>(tunnel.mapped()->config().Clone());
   tunnel.mapped().reset();
-  EndUnlessNeeded(options_.last_answer_patience);
-  if (removal.empty()) return;
-  for (const uint64_t request : removal.mapped().requests) {
-    Answer(request, absl::OkStatus(), id);
-  }
-  if (removal.mapped().remake) Remake(config);
-  if (!stopped_ || !tunnels_.empty()) return;
-  loop_.Cancel(stop_timer_);
-  stopped_();
+  const Removal ended = removal.empty() ? Removal() : removal.mapped();
+  hooks_.Run(*config, TunnelHooks::Phase::kPostDown, 0, [=, this](const absl::Status&) {
+    EndUnlessNeeded(options_.last_answer_patience);
+    for (const uint64_t request : ended.requests) Answer(request, absl::OkStatus(), id);
+    if (ended.remake) Remake(config);
+    if (!stopped_ || !tunnels_.empty() || hooks_.busy()) return;
+    loop_.Cancel(stop_timer_);
+    stopped_();
+  });
 }
 
 // The engine did this already, unless it died over it.
@@ -409,7 +363,8 @@ void Broker::SyncListeners() {
 }
 
 bool Broker::EndsNow() const {
-  return options_.on_idle != nullptr && tunnels_.empty() && wanted_.empty();
+  return options_.on_idle != nullptr && tunnels_.empty() && wanted_.empty() && raising_.empty() &&
+         !hooks_.busy();
 }
 
 void Broker::EndUnlessNeeded(Duration patience) {

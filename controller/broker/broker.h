@@ -24,6 +24,7 @@
 #include "broker/state_dir.h"
 #include "broker/supervisor.h"
 #include "broker/tunnel.h"
+#include "broker/tunnel_hooks.h"
 #include "crypto/secret.h"
 #include "netlink/monitor.h"
 #include "netlink/socket.h"
@@ -113,7 +114,12 @@ class Broker {
   }
 
   // Lifecycle of tunnels.
-  absl::StatusOr<ipc::TunnelId> Up(const std::string& name);
+  // requests.cc: `done` may run before these return, or once hooks have ended. `strict`: a PostUp
+  // that fails takes the tunnel down again.
+  using UpDone = std::function<void(absl::StatusOr<ipc::TunnelId>)>;
+  void Up(const std::string& name, bool strict, UpDone done);
+  void Raise(std::shared_ptr<const config::Tunnel> config, bool strict, UpDone done);
+  void Lower(ipc::TunnelId id, uint64_t request);
   absl::StatusOr<ipc::TunnelId> BringUp(config::Tunnel config);
   // Requests added to it are answered when the tunnel is gone.
   Removal& BeginRemoval(ipc::TunnelId id);
@@ -170,10 +176,13 @@ class Broker {
   std::array<uint8_t, 16> node_id_{};
   std::unique_ptr<CarrierTable> carriers_;
   Listeners listeners_;
+  TunnelHooks hooks_;
   std::unique_ptr<NextHops> next_hops_;
   std::unique_ptr<ClassicLinks> classic_;
   TunnelMap tunnels_;
   std::map<ipc::TunnelId, Removal> removals_;
+  std::map<std::string, std::vector<UpDone>> raising_;       // their PreUp or PostUp runs
+  std::map<ipc::TunnelId, std::vector<uint64_t>> lowering_;  // their PreDown runs; requests
   std::vector<std::string> wanted_;
   std::map<std::string, ipc::PeerId> peer_ids_;  // "tunnel/identity": the same again after down
   std::map<ipc::PeerId, TimerId> resolving_;     // asked, or waiting to be asked again

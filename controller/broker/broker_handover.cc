@@ -42,6 +42,9 @@ void Broker::HandOver(int runtime_lock, Give give, std::function<void(absl::Stat
   if (stopped_ || handing_over_) {
     return failed(absl::FailedPreconditionError("this ciped is ending already"));
   }
+  if (hooks_.busy()) {
+    return failed(absl::FailedPreconditionError("a hook of a tunnel is running; try again then"));
+  }
   handing_over_ = true;
   Log(Severity::kNotice, "handing over to another ciped");
   // Frames wait in the kernel's sockets from here on, packets in the TUN.

@@ -61,9 +61,10 @@ absl::Status Broker::RemoveWanted(const std::string& name) {
 void Broker::BringBackWanted() {
   for (const std::string& name : wanted_) {
     if (ByName(name) != nullptr) continue;  // taken over from the last daemon
-    const auto id = Up(name);
-    if (!id.ok())
+    Up(name, /*strict=*/false, [name](const absl::StatusOr<ipc::TunnelId>& id) {
+      if (id.ok()) return;
       Log(Severity::kError, "cannot bring ", name, " up again: ", id.status().message());
+    });
   }
 }
 

@@ -41,15 +41,18 @@ void Broker::Remake(std::shared_ptr<const config::Tunnel> config) {
   const std::string& name = config->name;
   // `down` may have been said meanwhile, and `up` after it.
   if (stopped_ || !IsWanted(name) || ByName(name) != nullptr) return;
-  const absl::StatusOr<ipc::TunnelId> id = BringUp(config->Clone());
-  if (id.ok()) return;
-  Log(Severity::kError, "tunnel ", name, " is down: its interface was deleted and cannot be made ",
-      "anew: ", id.status().message(), "; next try in 10 s");
-  TimerId& timer = remake_timers_[name];
-  loop_.Cancel(timer);
-  timer = loop_.After(kRemakeAgain, [this, config] {
-    remake_timers_.erase(config->name);
-    Remake(config);
+  if (raising_.contains(name)) return;
+  Raise(config, /*strict=*/false, [this, config](const absl::StatusOr<ipc::TunnelId>& id) {
+    if (id.ok()) return;
+    Log(Severity::kError, "tunnel ", config->name,
+        " is down: its interface was deleted and cannot be made anew: ", id.status().message(),
+        "; next try in 10 s");
+    TimerId& timer = remake_timers_[config->name];
+    loop_.Cancel(timer);
+    timer = loop_.After(kRemakeAgain, [this, config] {
+      remake_timers_.erase(config->name);
+      Remake(config);
+    });
   });
 }
 

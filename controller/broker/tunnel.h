@@ -49,6 +49,7 @@ class Tunnel {
   bool NetdevGone() const;
   // Its index may name another device by now.
   void ForgetNetdev() { ifindex_ = 0; }
+  uint32_t link_mtu() const { return link_mtu_; }  // of the netdev
   uint16_t listen_port() const { return udp_.port; }
 
   // A peer's MTU became the smallest one, `smallest` octets, or is it no longer. Sets the netdev's

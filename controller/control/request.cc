@@ -30,6 +30,7 @@ constexpr VerbRow kVerbs[] = {
     {Verb::kDown, kVerbDown, true, true, false, false, false},
     {Verb::kShow, kVerbShow, false, false, false, true, false},
     {Verb::kForgetClock, kVerbForgetClock, true, true, false, false, true},
+    {Verb::kMonitor, kVerbMonitor, false, false, false, false, false},
 };
 
 struct ObjectRow {

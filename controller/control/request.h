@@ -10,7 +10,7 @@
 
 namespace cipe::control {
 
-enum class Verb { kUp, kDown, kShow, kForgetClock };
+enum class Verb { kUp, kDown, kShow, kForgetClock, kMonitor };
 const char* VerbName(Verb verb);
 // True for verbs that only root and the daemon's starter may use.
 bool ChangesThings(Verb verb);

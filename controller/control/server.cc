@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -155,6 +156,35 @@ void ServerCore::Answer(uint64_t id, const Reply& reply) {
   (void)loop_.SetEvents(client->fd(), client->events | EPOLLOUT);
 }
 
+void ServerCore::Subscribe(uint64_t id, const std::string& tunnel) {
+  ServerClient* client = Find(id);
+  if (client == nullptr || !client->pending) return;
+  client->subscription = tunnel;
+  Answer(id, OkReply(Json::object()));
+}
+
+void ServerCore::Publish(const std::string& tunnel, const Json& document) {
+  const std::string text = Dump(document);
+  std::vector<uint64_t> slow;
+  for (auto& [id, client] : clients_) {
+    if (!client->subscription.has_value()) continue;
+    if (!client->subscription->empty() && *client->subscription != tunnel) continue;
+    if (client->unsent() == 0) client->active_at = loop_.Now();
+    client->Queue(text);
+    if (!client->Flush() || client->unsent() > ControlServer::kMaxUnreadEvents) {
+      slow.push_back(id);
+    } else {
+      UpdateEvents(id, *client);
+    }
+  }
+  for (const uint64_t id : slow) Close(id);
+}
+
+bool ServerCore::watched() const {
+  return std::any_of(clients_.begin(), clients_.end(),
+                     [](const auto& entry) { return entry.second->subscription.has_value(); });
+}
+
 bool ServerCore::IsWaiting(uint64_t id) const {
   const auto it = clients_.find(id);
   return it != clients_.end() && it->second->pending;
@@ -193,7 +223,8 @@ void ServerCore::CheckIdle(uint64_t id) {
   client->timer = TimerId::kNone;
   const Instant now = loop_.Now();
   // How long an answer may take is the handler's business.
-  if (client->pending) client->active_at = now;
+  const bool reads_all = client->subscription.has_value() && client->unsent() == 0;
+  if (client->pending || reads_all) client->active_at = now;
   const Instant deadline = client->active_at + options_.idle_timeout;
   if (now >= deadline) return Close(id);
   client->timer = loop_.At(deadline, [this, id] { CheckIdle(id); });
@@ -226,6 +257,12 @@ void Responder::Send(const Reply& reply) {
   if (const std::shared_ptr<ServerCore> core = core_.lock()) core->Answer(client, reply);
 }
 
+void Responder::Subscribe(const std::string& tunnel) {
+  const uint64_t client = std::exchange(client_, 0);
+  if (client == 0) return;
+  if (const std::shared_ptr<ServerCore> core = core_.lock()) core->Subscribe(client, tunnel);
+}
+
 bool Responder::wanted() const {
   const std::shared_ptr<ServerCore> core = client_ == 0 ? nullptr : core_.lock();
   return core != nullptr && core->IsWaiting(client_);
@@ -245,5 +282,9 @@ absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Create(EventLoop& 
 ControlServer::ControlServer(std::shared_ptr<ServerCore> core) : core_(std::move(core)) {}
 ControlServer::~ControlServer() = default;
 int ControlServer::clients() const { return core_->clients(); }
+void ControlServer::Publish(const std::string& tunnel, const Json& document) {
+  core_->Publish(tunnel, document);
+}
+bool ControlServer::watched() const { return core_->watched(); }
 
 }  // namespace cipe::control

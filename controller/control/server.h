@@ -40,6 +40,9 @@ class Responder {
   void Ok(Json result, int exit = kExitDone) { Send(OkReply(std::move(result), exit)); }
   void Fail(Error error) { Send(ErrorReply(std::move(error))); }
   void Fail(const absl::Status& status) { Send(ErrorReply(ErrorFromStatus(status))); }
+  // Answers with an empty result; from then on the client is sent what is published for `tunnel`
+  // (empty: for all).
+  void Subscribe(const std::string& tunnel);
   // False when nobody is left to read the answer.
   bool wanted() const;
 
@@ -74,6 +77,11 @@ class ControlServer {
   ControlServer& operator=(const ControlServer&) = delete;
 
   int clients() const;
+  // One document to every subscriber of `tunnel`. One that has more than kMaxUnreadEvents octets to
+  // read is disconnected.
+  static constexpr size_t kMaxUnreadEvents = 1 << 20;
+  void Publish(const std::string& tunnel, const Json& document);
+  bool watched() const;  // is there any subscriber?
 
  private:
   explicit ControlServer(std::shared_ptr<ServerCore> core);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -32,10 +33,11 @@ class ServerClient {
   bool Flush();
   size_t unsent() const { return output_.size() - sent_; }
 
-  bool pending = false;       // a request is with the handler
-  bool end_of_input = false;  // the client has shut down its sending side
-  bool closing = false;       // close once everything is sent
-  uint32_t events = EPOLLIN;  // what the loop watches for
+  bool pending = false;                     // a request is with the handler
+  std::optional<std::string> subscription;  // a tunnel, or empty: of all
+  bool end_of_input = false;                // the client has shut down its sending side
+  bool closing = false;                     // close once everything is sent
+  uint32_t events = EPOLLIN;                // what the loop watches for
   TimerId timer = TimerId::kNone;
   Instant active_at{};  // when the last progress was made
 

@@ -19,6 +19,9 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   absl::Status Start();
   void Answer(uint64_t id, const Reply& reply);
   bool IsWaiting(uint64_t id) const;
+  void Subscribe(uint64_t id, const std::string& tunnel);
+  void Publish(const std::string& tunnel, const Json& document);
+  bool watched() const;
   int clients() const { return static_cast<int>(clients_.size()); }
 
  private:

@@ -69,6 +69,7 @@ int Daemon::Run() {
     Log(Severity::kError, "engine: ", status.ToString());
     exit_code_ = 1;
   }
+  feed_.reset();
   server_.reset();
   plane_.reset();
   engine_.reset();
@@ -140,6 +141,7 @@ absl::Status Daemon::SetUp(ipc::Hello& hello) {
                               OnRequest(request, std::move(responder));
                             },
                             server_options));
+  feed_ = std::make_unique<EventFeed>(*server_, clock_);
   return absl::OkStatus();
 }
 
@@ -198,12 +200,19 @@ void Daemon::On(ipc::TunnelAdd& add) {
     engine_->RemoveTunnel(id);
     return;
   }
+  if (!add.takeover) {
+    const Tunnel& tunnel = *engine_->FindTunnel(id);
+    Report({control::EventKind::kUp, tunnel.config.name, "", RungDetails(tunnel)});
+  }
   engine_->StartTunnel(id);
 }
 
 void Daemon::On(ipc::TunnelRemove& remove) {
   engine_->CloseSessions(remove.tunnel);
-  if (const Tunnel* tunnel = engine_->FindTunnel(remove.tunnel)) RemoveLogTap(tunnel->config.name);
+  if (const Tunnel* tunnel = engine_->FindTunnel(remove.tunnel)) {
+    RemoveLogTap(tunnel->config.name);
+    Report({control::EventKind::kDown, tunnel->config.name, ""});
+  }
   engine_->StopTunnel(remove.tunnel);
   plane_->RemoveTunnel(remove.tunnel);
   CheckWaiters(remove.tunnel, true);
@@ -309,6 +318,10 @@ void Daemon::ClassicOver(uint32_t tunnel, const std::string& reason) {
   Tell(ipc::ClassicOver{tunnel, reason});
 }
 
+void Daemon::Report(const control::Event& event) {
+  if (feed_ != nullptr) feed_->Publish(event);
+}
+
 void Daemon::PeerConnected(uint32_t tunnel, uint32_t) { CheckWaiters(tunnel, false); }
 
 // ---- control socket ----
@@ -330,6 +343,7 @@ absl::Status Daemon::CheckDirectories(const control::Request& request) const {
 void Daemon::OnRequest(const control::Request& request, control::Responder responder) {
   if (absl::Status status = CheckDirectories(request); !status.ok()) return responder.Fail(status);
   if (request.verb == control::Verb::kShow) return Show(request, responder);
+  if (request.verb == control::Verb::kMonitor) return responder.Subscribe(request.name);
   if (request.verb == control::Verb::kForgetClock) {
     return ForgetClock(request, std::move(responder));
   }
@@ -481,7 +495,12 @@ void Daemon::CheckSuspend() {
 void Daemon::Tick() {
   CheckSuspend();
   loop_->Cancel(tick_);
-  tick_ = loop_->At(engine_->Tick(), [this] { Tick(); });
+  Instant next = engine_->Tick();
+  if (server_ != nullptr && server_->watched()) {
+    feed_->LookAtDrops(*engine_);
+    next = std::min<Instant>(next, clock_.Now() + 1s);
+  }
+  tick_ = loop_->At(next, [this] { Tick(); });
 }
 
 }  // namespace cipe::engine

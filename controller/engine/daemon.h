@@ -11,6 +11,7 @@
 #include "control/server.h"
 #include "dataplane/data_plane.h"
 #include "engine/engine.h"
+#include "engine/event_feed.h"
 #include "engine/map_session_store.h"
 #include "engine/world.h"
 #include "ipc/channel.h"
@@ -35,6 +36,7 @@ class Daemon final : public World {
   void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) override;
   void ClassicOver(uint32_t tunnel, const std::string& reason) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;
+  void Report(const control::Event& event) override;
 
  private:
   // A client that waits for the first handshake after `up`.
@@ -106,6 +108,7 @@ class Daemon final : public World {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<dataplane::DataPlane> plane_;
   std::unique_ptr<control::ControlServer> server_;
+  std::unique_ptr<EventFeed> feed_;
   absl::flat_hash_map<uint32_t, CarrierInfo> carriers_;
   absl::flat_hash_map<uint64_t, Pending> pending_;
   absl::flat_hash_map<uint64_t, FloorRequest> floors_;

@@ -206,8 +206,14 @@ void Engine::RemoveTunnel(uint32_t id) {
 void Engine::DatapathChanged(ipc::DatapathChanged& changed) {
   Tunnel* tunnel = FindTunnel(changed.tunnel);
   if (tunnel == nullptr) return;
+  const control::Rung before = RungOf(*tunnel);
   tunnel->datapath = std::move(changed.datapath);
   tunnel->mtu = changed.mtu;
+  if (RungOf(*tunnel) == before) return;
+  control::Json details = RungDetails(*tunnel);
+  details["before"] = control::RungNumber(before);
+  details["reason"] = tunnel->datapath.reason;
+  world_.Report({control::EventKind::kRungChanged, tunnel->config.name, "", std::move(details)});
 }
 
 void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endpoint,
@@ -308,6 +314,11 @@ void Engine::HandleEvents() {
           if (!(peer->path.path.Get().remote == event.path.remote)) {
             Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
                 " moved to ", event.path.remote.ToString());
+            world_.Report({control::EventKind::kRoamed,
+                           peer->tunnel->config.name,
+                           peer->config.name,
+                           {{"endpoint", event.path.remote.ToString()},
+                            {"before", peer->path.path.Get().remote.ToString()}}});
           }
           peer->path.path.Set(event.path);
           SavePeer(*peer);

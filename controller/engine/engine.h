@@ -95,6 +95,8 @@ class Engine {
   // memory may have been written to disk or copied (docs/protocol.md, "Lifetimes").
   void WipeSessions();
 
+  // Drops of each tunnel, its peers' included, by reason.
+  std::map<std::string, std::array<uint64_t, CIPE_DROP_REASONS>> DropsByTunnel() const;
   // Counters of all peers go to the store now: this process is about to end.
   void SaveAllTraffic();
 
@@ -143,6 +145,7 @@ class Engine {
   session::Session* MakeSession(Peer& peer, const handshake::SessionSecrets& secrets, Instant now);
   absl::Status StoreSession(session::Session& session, const handshake::SessionSecrets& secrets);
   void InstallInitiated(Peer& peer, session::Session& session, const session::Path& path);
+  void ReportSession(const Peer& peer, const session::Path& path);
   void InstallResponded(Peer& peer, session::Session& session);
   void Confirm(Peer& peer, session::Session& session, const session::Path& path);
   void MakeCurrent(Peer& peer, session::Session* session, const session::Path& path);

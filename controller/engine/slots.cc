@@ -165,6 +165,7 @@ void Engine::SetPeerMtu(Peer& peer, uint32_t mtu) {
 
 void Engine::InstallInitiated(Peer& peer, Session& session, const session::Path& path) {
   session.confirmed = true;  // the response itself proved it
+  ReportSession(peer, path);
   MakeCurrent(peer, &session, path);
   peer.latest_handshake = clock_.Wall();
   SavePeer(peer);
@@ -172,6 +173,14 @@ void Engine::InstallInitiated(Peer& peer, Session& session, const session::Path&
   SendKeepalive(peer);
   world_.SendStaged(peer.tunnel->id());
   world_.PeerConnected(peer.tunnel->id(), peer.id());
+}
+
+// Before the session becomes current.
+void Engine::ReportSession(const Peer& peer, const session::Path& path) {
+  const auto kind =
+      peer.current == nullptr ? control::EventKind::kHandshake : control::EventKind::kRekeyed;
+  world_.Report(
+      {kind, peer.tunnel->config.name, peer.config.name, {{"endpoint", path.remote.ToString()}}});
 }
 
 void Engine::InstallResponded(Peer& peer, Session& session) {
@@ -184,6 +193,7 @@ void Engine::InstallResponded(Peer& peer, Session& session) {
 void Engine::Confirm(Peer& peer, Session& session, const session::Path& path) {
   if (session.confirmed.exchange(true)) return;
   if (&session != peer.next) return;
+  ReportSession(peer, path);
   MakeCurrent(peer, &session, path);
   peer.latest_handshake = clock_.Wall();
   peer.trouble.clear();

@@ -20,12 +20,6 @@ std::vector<control::DropCount> DropsOf(const session::DropCounters& drops) {
   return counts;
 }
 
-control::Rung RungOf(const Tunnel& tunnel) {
-  if (tunnel.datapath.rung == 3) return control::Rung::kSocket;
-  if (tunnel.datapath.rung == 1) return control::Rung::kAfxdpZeroCopy;
-  return tunnel.datapath.afxdp_tx ? control::Rung::kAfxdpCopy : control::Rung::kAfxdpRx;
-}
-
 control::Traffic TrafficOf(const session::Traffic& t) {
   const auto get = [](const std::atomic<uint64_t>& v) { return v.load(std::memory_order_relaxed); };
   return {get(t.rx_bytes), get(t.tx_bytes), get(t.rx_packets), get(t.tx_packets)};
@@ -137,6 +131,17 @@ void AddDrops(control::Snapshot& out, const std::string& scope,
 }
 
 }  // namespace
+
+control::Rung RungOf(const Tunnel& tunnel) {
+  if (tunnel.datapath.rung == 3) return control::Rung::kSocket;
+  if (tunnel.datapath.rung == 1) return control::Rung::kAfxdpZeroCopy;
+  return tunnel.datapath.afxdp_tx ? control::Rung::kAfxdpCopy : control::Rung::kAfxdpRx;
+}
+
+control::Json RungDetails(const Tunnel& tunnel) {
+  return {{"rung", control::RungNumber(RungOf(tunnel))},
+          {"rung_name", control::RungName(RungOf(tunnel))}};
+}
 
 control::Snapshot Engine::TakeSnapshot() const {
   control::Snapshot out;

@@ -60,6 +60,7 @@ void Engine::CloseReceived(Peer& peer, uint32_t session) {
   if (under == nullptr) return;
   Log(Severity::kInfo, peer.tunnel->config.name, ": peer ", peer.config.name,
       " closed the session");
+  world_.Report({control::EventKind::kClosed, peer.tunnel->config.name, peer.config.name});
   const uint64_t newest = under->setup().generation;
   for (Session** slot : {&peer.previous, &peer.next, &peer.current}) {
     if (*slot == nullptr || (*slot)->setup().generation > newest) continue;
@@ -126,6 +127,10 @@ Instant Engine::TickAttempt(Peer& peer, Instant now) {
     attempt.reported = true;
     Log(Severity::kWarning, peer.tunnel->config.name, ": no session with ", peer.config.name,
         " yet: ", WhyNoSession(peer));
+    world_.Report({control::EventKind::kNoAnswer,
+                   peer.tunnel->config.name,
+                   peer.config.name,
+                   {{"why", WhyNoSession(peer)}}});
   }
   if (attempt.initiations >= 2 && !peer.config.endpoints.empty() &&
       !std::exchange(attempt.resolved_again, true)) {
@@ -142,6 +147,18 @@ void Engine::SaveTraffic(Peer& peer, Instant now) {
   peer.saved_packets = packets;
   peer.save_traffic_at = now + kSaveTraffic;
   SavePeer(peer);
+}
+
+std::map<std::string, std::array<uint64_t, CIPE_DROP_REASONS>> Engine::DropsByTunnel() const {
+  std::map<std::string, std::array<uint64_t, CIPE_DROP_REASONS>> all;
+  for (const auto& [id, tunnel] : tunnels_) {
+    auto& counts = all[tunnel->config.name];
+    for (const uint16_t reason : session::internal::kReasons) {
+      counts[reason] = tunnel->path.drops.Get(reason);
+      for (const auto& peer : tunnel->peers) counts[reason] += peer->path.drops.Get(reason);
+    }
+  }
+  return all;
 }
 
 void Engine::SaveAllTraffic() {

@@ -8,6 +8,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "config/model.h"
+#include "control/event.h"
+#include "control/snapshot.h"
 #include "dataplane/tunnel_path.h"
 #include "engine/classic_state.h"
 #include "engine/peer.h"
@@ -42,5 +44,9 @@ struct Tunnel {
 
 // Why the tunnel is not as configured though it is up; empty when it is.
 std::string WhyDegraded(const Tunnel& tunnel);
+
+// For status and events.
+control::Rung RungOf(const Tunnel& tunnel);
+control::Json RungDetails(const Tunnel& tunnel);  // rung, rung_name
 
 }  // namespace cipe::engine

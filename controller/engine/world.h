@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/types/span.h"
+#include "control/event.h"
 #include "ipc/messages.h"
 #include "session/peer_path.h"
 
@@ -36,6 +37,8 @@ class World {
   virtual void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) = 0;
   // Protocol 3: the documented end of the tunnel; it has to be taken down.
   virtual void ClassicOver(uint32_t tunnel, const std::string& reason) = 0;
+  // For whoever watches (control/event.h); may be called however often.
+  virtual void Report(const control::Event&) {}
   // Something a waiting client or a log reader wants to know at once.
   virtual void PeerConnected(uint32_t tunnel, uint32_t peer) = 0;
 };

@@ -101,6 +101,25 @@ absl::StatusOr<control::Reply> Call(int fd, const control::Request& request) {
   return absl::DataLossError("the answer of ciped does not end");
 }
 
+absl::StatusOr<control::Json> EventReader::Next() {
+  char octets[16384];
+  while (true) {
+    const size_t nul = buffer_.find('\0');
+    if (nul != std::string::npos) {
+      const control::Json event =
+          control::Json::parse(buffer_.substr(0, nul), nullptr, /*allow_exceptions=*/false);
+      buffer_.erase(0, nul + 1);
+      if (!event.is_object()) return absl::DataLossError("ciped sent an event that makes no sense");
+      return event;
+    }
+    const ssize_t n = recv(fd_, octets, sizeof octets, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return absl::AbortedError("ciped closed the connection");
+    buffer_.append(octets, static_cast<size_t>(n));
+    if (buffer_.size() > control::kMaxReplySize) return absl::DataLossError("an event has no end");
+  }
+}
+
 absl::StatusOr<control::Reply> Ask(const std::string& runtime_dir,
                                    const control::Request& request) {
   CIPE_ASSIGN_OR_RETURN(const UniqueFd fd, Connect(runtime_dir));

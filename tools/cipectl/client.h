@@ -19,6 +19,19 @@ absl::StatusOr<UniqueFd> Connect(const std::string& runtime_dir);
 // Aborted when the daemon ends before it answers.
 absl::StatusOr<control::Reply> Call(int fd, const control::Request& request);
 
+// What is left of the connection of a `monitor` request: one document at a time.
+class EventReader {
+ public:
+  // `fd` is borrowed; the reply has been read.
+  explicit EventReader(int fd) : fd_(fd) {}
+  // Waits for the next event. Aborted when ciped closed the connection.
+  absl::StatusOr<control::Json> Next();
+
+ private:
+  const int fd_;
+  std::string buffer_;
+};
+
 // Connect and Call.
 absl::StatusOr<control::Reply> Ask(const std::string& runtime_dir, const control::Request& request);
 

@@ -33,6 +33,15 @@ void UpArguments(CLI::App* verb, Options* options) {
   verb->add_flag("--no-wait", options->no_wait, "do not wait for the first handshake");
 }
 
+void MonitorArguments(CLI::App* verb, Options* options) {
+  verb->add_option("NAME", options->first, "only of this tunnel");
+  verb->footer(
+      "Events: up, down, handshake, rekeyed, no_answer, closed, dead, alive, roamed, "
+      "rung_changed,\n"
+      "path_mtu_changed, drop_burst. With -j one JSON object a line. A ciped that is replaced is\n"
+      "followed; when ciped ends, so does this, with exit code 3.");
+}
+
 void ForgetClockArguments(CLI::App* verb, Options* options) {
   NameArgument(verb, options);
   verb->add_option("PEER", options->second, "its name or public key")->required();
@@ -74,6 +83,7 @@ constexpr VerbRow kVerbs[] = {
     {"up", "set a tunnel up, starting ciped when it does not run", Up, UpArguments},
     {"down", "take a tunnel down", Down, NameArgument},
     {"show", "show tunnels, peers, sessions, drops (default verb)", Show, ShowArguments},
+    {"monitor", "print what happens as it happens, until interrupted", Monitor, MonitorArguments},
     {"forget-clock", "let in a peer whose clock was ahead once and was set back", ForgetClock,
      ForgetClockArguments},
     {"convert", "print the protocol 5 configuration of a protocol 3 options file", Convert,

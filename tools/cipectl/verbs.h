@@ -14,7 +14,7 @@ struct Options {
   bool config_dir_given = false;
   bool state_dir_given = false;
 
-  // up, down: NAME. show: [OBJECT] [NAME]. forget-clock: NAME PEER.
+  // up, down: NAME. monitor: [NAME]. show: [OBJECT] [NAME]. forget-clock: NAME PEER.
   std::string first;
   std::string second;
   bool no_wait = false;  // up
@@ -27,6 +27,7 @@ int Up(const Options& options);
 int Down(const Options& options);
 int Show(const Options& options);
 int ForgetClock(const Options& options);
+int Monitor(const Options& options);
 int GenKey(const Options& options);
 int PubKey(const Options& options);
 int GenPsk(const Options& options);

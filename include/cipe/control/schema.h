@@ -7,6 +7,7 @@
 //   {"version": 1, "verb": "down", "name": "site-a"}
 //   {"version": 1, "verb": "forget-clock", "name": "site-a", "peer": "site-b"}
 //   {"version": 1, "verb": "show", "object": "peers", "name": "site-a"}
+//   {"version": 1, "verb": "monitor", "name": "site-a"}
 // `wait` (default true) delays the reply of `up` until the first handshake ended or was given up.
 // `object` and `name` narrow `show`; absent or null means all. Every verb takes `config_dir` and
 // `state_dir`, absolute paths: a daemon that uses others refuses (failed_precondition). A field the
@@ -56,6 +57,17 @@
 // "sender" or "receiver", indices 0, tx_counter and rx_greatest the packets under it so far,
 // expires_s 0 for a key without end.
 //
+// After the reply to `monitor`, whose result is {}, the connection carries events, one document
+// each, of one tunnel or of all, until the client closes it:
+//   {"version": 1, "time": 1700000000.123, "event": "roamed", "tunnel": "site-a", "peer": "site-b",
+//    "endpoint": "192.0.2.7:6789", "before": "192.0.2.1:6789"}
+// event, with what it has beside the peer (null for events of a tunnel): "up" (rung, rung_name),
+// "down", "handshake" (endpoint; a session where none was), "rekeyed" (endpoint), "no_answer"
+// (why), "closed", "dead" (why; pings go unanswered), "alive", "roamed" (endpoint, before),
+// "rung_changed" (rung, rung_name, before, reason), "path_mtu_changed" (path_mtu, before, source),
+// "drop_burst" (reason, count, sentence: 1000 or more within a second, told every 10 s at most).
+// Who does not read is disconnected at 1 MB of unread events.
+//
 // Promises: names are snake_case, never renamed or given another meaning, only added. What is not
 // known is null, never left out. Objects of "show" that were not asked for are empty arrays. No
 // private, shared or preshared key appears, in any form.
@@ -89,6 +101,7 @@ inline constexpr char kVerbUp[] = "up";
 inline constexpr char kVerbDown[] = "down";
 inline constexpr char kVerbShow[] = "show";
 inline constexpr char kVerbForgetClock[] = "forget-clock";
+inline constexpr char kVerbMonitor[] = "monitor";
 
 inline constexpr char kObjectTunnels[] = "tunnels";
 inline constexpr char kObjectPeers[] = "peers";

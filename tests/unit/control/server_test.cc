@@ -51,6 +51,15 @@ class Client {
     Read();
     return closed_;
   }
+  // What has arrived, as it is.
+  std::string Raw() {
+    char buffer[65536];
+    std::string all = std::exchange(input_, "");
+    for (ssize_t n; (n = recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT)) > 0;) {
+      all.append(buffer, static_cast<size_t>(n));
+    }
+    return all;
+  }
   void ShutdownWrite() const { shutdown(fd_.get(), SHUT_WR); }
   void Close() { fd_.reset(); }
 
@@ -84,6 +93,7 @@ class ServerTest : public ::testing::Test {
         *loop_, std::move(listener),
         [this](const Request& request, Responder responder) {
           seen_.push_back(request);
+          if (request.verb == Verb::kMonitor) return responder.Subscribe(request.name);
           if (keep_) return kept_.push_back(std::move(responder));
           responder.Ok(Json{{"n", seen_.size()}, {"pad", std::string(pad_, 'x')}});
         },
@@ -356,6 +366,50 @@ TEST_F(ServerTest, ReaderThatNeverReadsIsClosed) {
   clock_.Advance(30s);
   Turn();
   EXPECT_EQ(server_->clients(), 0);
+}
+
+TEST_F(ServerTest, SubscribersGetWhatIsPublishedForThem) {
+  uid_ = 4242;  // nobody special: reading is enough
+  Start();
+  Client all = Connect(), one = Connect(), none = Connect();
+  EXPECT_FALSE(server_->watched());
+  ASSERT_TRUE(all.Ask(R"({"version":1,"verb":"monitor"})"));
+  ASSERT_TRUE(one.Ask(R"({"version":1,"verb":"monitor","name":"site-a"})"));
+  Turn();
+  EXPECT_TRUE(server_->watched());
+  EXPECT_TRUE(all.Read()->ok);
+  EXPECT_EQ(one.Read()->result, Json::object());
+  server_->Publish("site-a", {{"n", 1}});
+  server_->Publish("site-b", {{"n", 2}});
+  clock_.Advance(100s);  // longer than any client may be idle
+  Turn();
+  EXPECT_EQ(all.Raw(), std::string("{\"n\":1}\0{\"n\":2}\0", 16));
+  EXPECT_EQ(one.Raw(), std::string("{\"n\":1}\0", 8));
+  EXPECT_EQ(none.Raw(), "");
+  EXPECT_EQ(server_->clients(), 2) << "only who subscribed may be idle";
+  all.Close();
+  one.Close();
+  Turn();
+  EXPECT_FALSE(server_->watched());
+}
+
+TEST_F(ServerTest, SlowSubscriberIsDisconnected) {
+  Start();
+  Client slow = Connect(), quick = Connect();
+  for (Client* client : {&slow, &quick}) {
+    ASSERT_TRUE(client->Ask(R"({"version":1,"verb":"monitor"})"));
+    Turn();
+    ASSERT_TRUE(client->Read()->ok);
+  }
+  const Json event = {{"text", std::string(10'000, 'x')}};
+  size_t got = 0;
+  for (int i = 0; i < 500; ++i) {
+    server_->Publish("site-a", event);
+    Turn();
+    got += quick.Raw().size();
+  }
+  EXPECT_EQ(server_->clients(), 1);
+  EXPECT_EQ(got, 500 * (Dump(event).size() + 1));
 }
 
 TEST_F(ServerTest, ReplyAboveTheLimitBecomesAnError) {
