@@ -54,6 +54,11 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
   SystemRng rng;
   CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));
   CIPE_ASSIGN_OR_RETURN(b->wanted_, b->state_.LoadWanted());
+  CIPE_ASSIGN_OR_RETURN(LastingRoutes lasting, b->state_.LoadRoutes());
+  b->routes_ = std::make_unique<RouteBook>(
+      &b->socket_, std::move(lasting),
+      [b](const LastingRoutes& all) { return b->state_.SaveRoutes(all); });
+  b->routes_->ForgetUnwanted(b->wanted_);
   CIPE_RETURN_IF_ERROR(
       loop.Watch(b->monitor_.fd(), EPOLLIN, [b](uint32_t) { b->OnNetworkChange(); }));
   return broker;
@@ -86,7 +91,7 @@ Broker::~Broker() {
   resolver_.reset();
   loop_.Unwatch(monitor_.fd());
   for (const TimerId timer :
-       {settle_timer_, calm_timer_, narrow_timer_, stop_timer_, idle_timer_}) {
+       {settle_timer_, calm_timer_, narrow_timer_, stop_timer_, idle_timer_, truce_timer_}) {
     loop_.Cancel(timer);
   }
   for (auto& [name, timer] : remake_timers_) loop_.Cancel(timer);
@@ -192,6 +197,7 @@ void Broker::Handle(const ipc::UpRequest& m) {
     if (new_one) BeginRemoval(*id);
     id = saved;
   }
+  if (!IsWanted(m.name) && ByName(m.name) == nullptr) routes_->Forget(m.name);
   Log(Severity::kWarning, "up ", m.name, ": ", id.status().message());
   EndUnlessNeeded(options_.last_answer_patience);
   Answer(m.request, id.status());
@@ -202,6 +208,7 @@ void Broker::Handle(const ipc::DownRequest& m) {
   const absl::Status forgotten = RemoveWanted(m.name);  // NotFound: it was not wanted
   if (tunnel == nullptr) {
     if (forgotten.ok()) classic_->Forget(m.name);
+    if (!IsWanted(m.name)) routes_->Forget(m.name);
     EndUnlessNeeded(options_.last_answer_patience);
     return Answer(m.request, forgotten);
   }
@@ -237,7 +244,7 @@ void Broker::Handle(const ipc::TunnelRemoved& m) {
 void Broker::Handle(const ipc::NextHopWanted& m) {
   Tunnel* tunnel = ById(m.tunnel);
   if (tunnel == nullptr || !m.endpoint.is_set()) return;
-  next_hops_->Want(m.tunnel, tunnel->config().fwmark, m.endpoint);
+  next_hops_->Want(m.tunnel, tunnel->fwmark(), m.endpoint);
 }
 
 void Broker::Handle(const ipc::ResolveWanted& m) { ResolvePeer(m.tunnel, m.peer); }
@@ -283,8 +290,9 @@ absl::StatusOr<ipc::TunnelId> Broker::BringUp(config::Tunnel config) {
   std::vector<const config::Tunnel*> all = {&config};
   for (const auto& [id, tunnel] : tunnels_) all.push_back(&tunnel->config());
   CIPE_RETURN_IF_ERROR(config::CheckAcross(absl::MakeConstSpan(all)));
-  CIPE_ASSIGN_OR_RETURN(std::unique_ptr<Tunnel> tunnel,
-                        Tunnel::Up(next_tunnel_, std::move(config), &socket_, carriers_.get()));
+  CIPE_ASSIGN_OR_RETURN(
+      std::unique_ptr<Tunnel> tunnel,
+      Tunnel::Up(next_tunnel_, std::move(config), &socket_, carriers_.get(), routes_.get()));
   CIPE_RETURN_IF_ERROR(SetUpPeers(tunnel.get()));
   const ipc::TunnelId id = next_tunnel_++;
   const DatapathChoice& datapath = tunnel->datapath();
@@ -360,6 +368,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
   const auto config = std::make_shared<const config::Tunnel>(tunnel.mapped()->config().Clone());
   tunnel.mapped().reset();
+  if (!IsWanted(config->name)) routes_->Forget(config->name);
   EndUnlessNeeded(options_.last_answer_patience);
   if (removal.empty()) return;
   for (const uint64_t request : removal.mapped().requests) {
@@ -470,6 +479,7 @@ void Broker::OnNetworkChange() {
     } else if (std::holds_alternative<netlink::Resync>(event)) {
       carriers_->Resync(&socket_);
     }
+    NoteRoutes(event);
     paths_changed_ |= !std::holds_alternative<netlink::NeighbourEvent>(event);
   });
   if (!status.ok()) {
@@ -479,6 +489,7 @@ void Broker::OnNetworkChange() {
   if (settle_timer_ != TimerId::kNone) return;
   settle_timer_ = loop_.After(kSettle, [this] {
     settle_timer_ = TimerId::kNone;
+    if (std::exchange(routes_changed_, false)) RestoreRoutes();
     if (std::exchange(paths_changed_, false)) RevisitDatapaths();
     SyncListeners();
     next_hops_->Refresh();

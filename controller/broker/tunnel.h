@@ -11,6 +11,9 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "broker/datapath.h"
+#include "broker/endpoint_check.h"
+#include "broker/route_book.h"
+#include "broker/route_keeper.h"
 #include "broker/state_dir.h"
 #include "config/model.h"
 #include "ipc/messages.h"
@@ -21,11 +24,12 @@ namespace cipe::broker {
 
 class Tunnel {
  public:
-  // `socket` and `carriers` must outlive the tunnel. Errors name what is in the way: AlreadyExists
-  // (netdev, address and on which interface, route, port), PermissionDenied, Unavailable.
+  // `socket`, `carriers` and `routes` must outlive the tunnel. Errors name what is in the way:
+  // AlreadyExists (netdev, address and on which interface, route, port), PermissionDenied,
+  // Unavailable.
   static absl::StatusOr<std::unique_ptr<Tunnel>> Up(ipc::TunnelId id, config::Tunnel config,
-                                                    netlink::Socket* socket,
-                                                    CarrierTable* carriers);
+                                                    netlink::Socket* socket, CarrierTable* carriers,
+                                                    RouteBook* routes);
   ~Tunnel();
   Tunnel(const Tunnel&) = delete;
   Tunnel& operator=(const Tunnel&) = delete;
@@ -41,7 +45,14 @@ class Tunnel {
   // Was the netdev deleted by somebody else? One that was moved to another namespace still works.
   bool NetdevGone() const;
   // Its index may name another device by now.
-  void ForgetNetdev() { ifindex_ = 0; }
+  void ForgetNetdev();
+  // On outer packets: FwMark, or the one picked so that they do not take the tunnel's own default
+  // route. 0: none. Whoever asks for the route of an outer packet asks with it.
+  uint32_t fwmark() const { return own_table_.mark != 0 ? own_table_.mark : config_.fwmark; }
+  // Addresses, routes and rules, for a changed plan (tunnel_routes.cc).
+  RouteKeeper& routes() { return *routes_; }
+  // May outer packets go to `endpoint`? One inside AllowedIPs gets routes around it first.
+  absl::Status AdmitEndpoint(const config::Peer& peer, const Endpoint& endpoint);
   uint16_t listen_port() const { return udp_.port; }
 
   // A peer's MTU became the smallest one, `smallest` octets, or is it no longer. Sets the netdev's
@@ -70,22 +81,30 @@ class Tunnel {
   std::vector<Identities> identities;  // of each peer
 
  private:
-  Tunnel(ipc::TunnelId id, config::Tunnel config, netlink::Socket* socket, CarrierTable* carriers)
-      : id_(id), config_(std::move(config)), socket_(socket), carriers_(carriers) {}
+  Tunnel(ipc::TunnelId id, config::Tunnel config, netlink::Socket* socket, CarrierTable* carriers,
+         RouteBook* book)
+      : id_(id), config_(std::move(config)), socket_(socket), carriers_(carriers), book_(book) {}
   absl::Status OpenSockets();
   absl::Status CheckEndpoints() const;
+  OuterWay Way() const { return {udp_.port, fwmark(), ifindex_}; }
   std::vector<Endpoint> KnownEndpoints() const;
   ipc::Datapath Datapath() const;
   absl::Status FitPathMtu();
   absl::Status MakeNetdev();
-  absl::Status AddAddresses();
   absl::Status AddClassicAddress();
+  absl::Status TakeTable();
   absl::Status AddRoutes();
+  absl::Status RouteAround(const IpAddress& endpoint);
+  void WarnOfStrictFilter() const;
 
   const ipc::TunnelId id_;
   config::Tunnel config_;
   netlink::Socket* const socket_;
   CarrierTable* const carriers_;
+  RouteBook* const book_;
+  OwnTable own_table_;
+  std::vector<IpAddress> around_;  // endpoints that names resolved to, inside AllowedIPs
+  std::unique_ptr<RouteKeeper> routes_;
   DatapathChoice datapath_;
   ports::UdpSockets udp_;
   ports::TunDevice tun_;

@@ -141,6 +141,7 @@ absl::StatusOr<std::vector<Route>> ListRoutes(Socket* socket, const RouteFilter&
     // Filtered here and not by the kernel: a table that does not exist would be an error there.
     rtmsg header{};
     header.rtm_family = ToAf(family);
+    header.rtm_protocol = filter.protocol;  // whoever has a full table need not hand it over
     Message message(RTM_GETROUTE, 0);
     message.PutHeader(header);
     CIPE_RETURN_IF_ERROR(socket->Dump(&message, "list routes", [&](const nlmsghdr& m) {
