@@ -84,6 +84,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
   const auto tell = [this](ipc::Message m) { Tell(std::move(m)); };
   carriers_ = std::make_unique<CarrierTable>(maps_, tell);
   next_hops_ = std::make_unique<NextHops>(&socket_, *carriers_, tell);
+  sources_ = std::make_unique<SourceWatch>(&socket_, tell);
   classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell);
 }
 
@@ -171,6 +172,7 @@ ipc::Hello Broker::MakeHello(bool takeover) {
 void Broker::OnEngineDeath() {
   ++engines_;
   next_hops_->ForgetAll();  // the next engine asks for what it needs
+  sources_->ForgetAll();
   // Who was going down is down now; the next engine must not see its sessions.
   while (!removals_.empty()) FinishRemoval(removals_.begin()->first);
 }
@@ -248,15 +250,6 @@ void Broker::Handle(const ipc::NextHopWanted& m) {
 }
 
 void Broker::Handle(const ipc::ResolveWanted& m) { ResolvePeer(m.tunnel, m.peer); }
-
-void Broker::Handle(const ipc::SmallestMtu& m) {
-  Tunnel* tunnel = ById(m.tunnel);
-  if (tunnel == nullptr) return;
-  const absl::Status status = tunnel->FitMtu(m.mtu);
-  if (!status.ok()) {
-    Log(Severity::kError, "MTU of tunnel ", tunnel->config().name, ": ", status.message());
-  }
-}
 
 void Broker::Handle(const ipc::ClassicPeer& m) {
   if (Tunnel* tunnel = ById(m.tunnel); tunnel != nullptr) classic_->OnPeer(tunnel, m);
@@ -352,6 +345,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   if (tunnel.empty()) return;
   if (!removal.empty()) loop_.Cancel(removal.mapped().timer);
   next_hops_->Forget(id);
+  sources_->Forget(id);
   for (const ipc::PeerSetup& peer : tunnel.mapped()->peers) {
     const auto resolving = resolving_.extract(peer.peer);
     if (!resolving.empty()) loop_.Cancel(resolving.mapped());

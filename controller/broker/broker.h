@@ -20,6 +20,7 @@
 #include "broker/next_hops.h"
 #include "broker/resolver.h"
 #include "broker/route_book.h"
+#include "broker/source_watch.h"
 #include "broker/state_dir.h"
 #include "broker/supervisor.h"
 #include "broker/tunnel.h"
@@ -93,6 +94,7 @@ class Broker {
   void Handle(const ipc::NextHopWanted& m);
   void Handle(const ipc::ResolveWanted& m);
   void Handle(const ipc::SmallestMtu& m);
+  void Handle(const ipc::PathUsed& m);
   void Handle(const ipc::ClassicPeer& m);
   void Handle(const ipc::ClassicOver& m);
   template <typename T>
@@ -156,6 +158,7 @@ class Broker {
   std::unique_ptr<RouteBook> routes_;
   Listeners listeners_;
   std::unique_ptr<NextHops> next_hops_;
+  std::unique_ptr<SourceWatch> sources_;
   std::unique_ptr<ClassicLinks> classic_;
   TunnelMap tunnels_;
   std::map<ipc::TunnelId, Removal> removals_;

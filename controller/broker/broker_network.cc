@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "broker/broker.h"
 #include "netlink/route.h"
 
@@ -20,12 +21,28 @@ bool Broker::RevisitDatapath(Tunnel& tunnel) {
 
 void Broker::RevisitDatapaths() {
   bool later = false;
+  sources_->Refresh();
   for (const auto& [id, tunnel] : tunnels_) later |= RevisitDatapath(*tunnel);
   if (!later || calm_timer_ != TimerId::kNone) return;
   calm_timer_ = loop_.After(Tunnel::kMoveCalm, [this] {
     calm_timer_ = TimerId::kNone;
     RevisitDatapaths();
   });
+}
+
+void Broker::Handle(const ipc::SmallestMtu& m) {
+  Tunnel* tunnel = ById(m.tunnel);
+  if (tunnel == nullptr) return;
+  const absl::Status status = tunnel->FitMtu(m.mtu);
+  if (!status.ok()) {
+    Log(Severity::kError, "MTU of tunnel ", tunnel->config().name, ": ", status.message());
+  }
+}
+
+void Broker::Handle(const ipc::PathUsed& m) {
+  if (const Tunnel* tunnel = ById(m.tunnel); tunnel != nullptr) {
+    sources_->Use(m, tunnel->fwmark());
+  }
 }
 
 // Routes of a netdev that goes down go without an event of their own.

@@ -170,6 +170,11 @@ bool NeedsOwnTable(const config::Tunnel& config, absl::Span<const IpAddress> end
 absl::StatusOr<RoutePlan> PlanRoutes(const config::Tunnel& config,
                                      absl::Span<const IpAddress> endpoints, OwnTable own) {
   if (config.classic.has_value()) return RoutePlan();
+  if (config.reject_when_down && config.metric == kRejectMetric) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(config.path, ": Metric = ", config.metric,
+                     " is that of the reject routes of RejectWhenDown = yes; set a smaller one"));
+  }
   if (HasRoutes(config)) return Planner(config, endpoints, own).Run();
   if (config.reject_when_down) {
     return absl::FailedPreconditionError(

@@ -309,7 +309,7 @@ void Engine::HandleEvents() {
             Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
                 " moved to ", event.path.remote.ToString());
           }
-          peer->path.path.Set(event.path);
+          UsePath(*peer, event.path);
           SavePeer(*peer);
         }
         break;
