@@ -92,6 +92,7 @@ absl::StatusOr<Endpoint> Broker::PickEndpoint(Tunnel& tunnel, const config::Peer
       refused = std::move(status);
     }
   }
+  next_hops_->SetMark(tunnel.id(), tunnel.fwmark());  // it may have got one for this address
   if (usable.empty()) return refused;
   const auto reachable = std::find_if(usable.begin(), usable.end(), [&](const Endpoint& e) {
     return netlink::LookupRoute(&socket_, e.address, tunnel.fwmark(), static_cast<int>(e.scope_id))

@@ -88,6 +88,11 @@ absl::StatusOr<OwnTable> RouteBook::TakeTable(const std::string& tunnel, uint32_
   return tables_[tunnel] = own;
 }
 
+void RouteBook::KeepTable(const std::string& tunnel, OwnTable own) {
+  if (own.table == 0) return LeaveTable(tunnel);
+  tables_[tunnel] = own;
+}
+
 absl::StatusOr<uint32_t> RouteBook::FreeTable(const std::vector<netlink::Rule>& rules) const {
   std::set<uint32_t> used;
   CIPE_ASSIGN_OR_RETURN(const auto routes, netlink::ListRoutes(socket_, {}));

@@ -36,6 +36,8 @@ class RouteBook {
   // packets. FailedPrecondition names a tunnel that is up with another mark. Released by Forget and
   // LeaveTable.
   absl::StatusOr<OwnTable> TakeTable(const std::string& tunnel, uint32_t fwmark);
+  // As it was before TakeTable; zeros: none.
+  void KeepTable(const std::string& tunnel, OwnTable own);
   void LeaveTable(const std::string& tunnel) { tables_.erase(tunnel); }
 
   const Lasting& Of(const std::string& tunnel) const;

@@ -291,6 +291,10 @@ absl::Status RouteKeeper::Apply(const RoutePlan& wanted) {
   }
   RemoveUnwanted(wanted, after);
   wanted_ = wanted;
+  // With the first address of a network the kernel takes its others away (ip-sysctl,
+  // promote_secondaries), and with an address the routes that name it.
+  const auto collateral = FindMissing(wanted);
+  if (collateral.ok() && !collateral->empty()) CIPE_RETURN_IF_ERROR(AddAll(*collateral));
   restored_ = 0;
   return book_->Write(tunnel_, after);
 }

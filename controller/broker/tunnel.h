@@ -51,6 +51,12 @@ class Tunnel {
   uint32_t fwmark() const { return own_table_.mark != 0 ? own_table_.mark : config_.fwmark; }
   // Addresses, routes and rules, for a changed plan (tunnel_routes.cc).
   RouteKeeper& routes() { return *routes_; }
+  // What another configuration of this tunnel would mean, for `reload`: compare with
+  // routes().wanted() by DescribeDifference. Nothing is changed.
+  absl::StatusOr<RoutePlan> PlanRoutesFor(const config::Tunnel& changed);
+  // Carries that out, marks on the sockets included; on an error all is as before. config() is not
+  // changed.
+  absl::Status ApplyRoutes(const config::Tunnel& changed);
   // May outer packets go to `endpoint`? One inside AllowedIPs gets routes around it first.
   absl::Status AdmitEndpoint(const config::Peer& peer, const Endpoint& endpoint);
   uint16_t listen_port() const { return udp_.port; }
@@ -95,6 +101,8 @@ class Tunnel {
   absl::Status TakeTable();
   absl::Status AddRoutes();
   absl::Status RouteAround(const IpAddress& endpoint);
+  absl::StatusOr<OwnTable> TableFor(const config::Tunnel& config);
+  absl::Status MarkSockets(uint32_t mark) const;
   void WarnOfStrictFilter() const;
 
   const ipc::TunnelId id_;

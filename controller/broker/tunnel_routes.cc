@@ -34,15 +34,44 @@ absl::Status Mark(const UniqueFd& socket, uint32_t mark) {
 
 }  // namespace
 
+// Zeros where none is needed.
+absl::StatusOr<OwnTable> Tunnel::TableFor(const config::Tunnel& config) {
+  if (!NeedsOwnTable(config, around_)) return OwnTable();
+  absl::StatusOr<OwnTable> own = book_->TakeTable(config.name, config.fwmark);
+  if (own.ok()) return own;
+  return absl::Status(own.status().code(), absl::StrCat(config.path, ": ", own.status().message()));
+}
+
 absl::Status Tunnel::TakeTable() {
-  if (!NeedsOwnTable(config_, around_)) return absl::OkStatus();
-  absl::StatusOr<OwnTable> own = book_->TakeTable(config_.name, config_.fwmark);
-  if (!own.ok()) {
-    return absl::Status(own.status().code(),
-                        absl::StrCat(config_.path, ": ", own.status().message()));
-  }
-  own_table_ = *own;
+  CIPE_ASSIGN_OR_RETURN(own_table_, TableFor(config_));
   return absl::OkStatus();
+}
+
+absl::Status Tunnel::MarkSockets(uint32_t mark) const {
+  CIPE_RETURN_IF_ERROR(Mark(udp_.v4, mark));
+  return Mark(udp_.v6, mark);
+}
+
+absl::StatusOr<RoutePlan> Tunnel::PlanRoutesFor(const config::Tunnel& changed) {
+  const absl::StatusOr<OwnTable> own = TableFor(changed);
+  book_->KeepTable(config_.name, own_table_);
+  CIPE_RETURN_IF_ERROR(own.status());
+  return PlanRoutes(changed, around_, *own);
+}
+
+absl::Status Tunnel::ApplyRoutes(const config::Tunnel& changed) {
+  const OwnTable before = own_table_;
+  CIPE_ASSIGN_OR_RETURN(const OwnTable own, TableFor(changed));
+  const uint32_t mark = own.mark != 0 ? own.mark : changed.fwmark;
+  const auto plan = PlanRoutes(changed, around_, own);
+  absl::Status status = plan.status();
+  // The mark first: with the new rules unmarked packets would go round in a circle.
+  if (status.ok()) status = MarkSockets(mark);
+  if (status.ok()) status = routes_->Apply(*plan);
+  if (!status.ok()) MarkSockets(fwmark()).IgnoreError();
+  own_table_ = status.ok() ? own : before;
+  book_->KeepTable(config_.name, own_table_);
+  return status;
 }
 
 absl::Status Tunnel::AddRoutes() {
@@ -88,8 +117,7 @@ absl::Status Tunnel::RouteAround(const IpAddress& endpoint) {
   absl::Status status = TakeTable();
   const absl::StatusOr<RoutePlan> plan = PlanRoutes(config_, around_, own_table_);
   status.Update(plan.status());
-  if (status.ok()) status = Mark(udp_.v4, fwmark());
-  if (status.ok()) status = Mark(udp_.v6, fwmark());
+  if (status.ok()) status = MarkSockets(fwmark());
   // Most endpoints change nothing: all prefixes around them have been moved before.
   if (status.ok() && !(*plan == routes_->wanted())) status = routes_->Apply(*plan);
   if (!status.ok()) around_.pop_back();

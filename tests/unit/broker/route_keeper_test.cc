@@ -112,6 +112,17 @@ TEST_F(RouteKeeperTest, ComesUpAndChangesOnlyWhatDiffers) {
   EXPECT_THAT(Shown("route"), HasSubstr("10.78.0.0/16"));
 }
 
+TEST_F(RouteKeeperTest, AnotherAddressOfTheSameNetworkStays) {
+  config_.addresses = {*IpPrefix::Parse("10.9.0.1/24"), *IpPrefix::Parse("10.9.0.7/24")};
+  auto keeper = Keeper();
+  ASSERT_TRUE(keeper->Apply(Plan()).ok());
+  config_.addresses = {*IpPrefix::Parse("10.9.0.2/24"), *IpPrefix::Parse("10.9.0.7/24")};
+  ASSERT_TRUE(keeper->Apply(Plan()).ok());
+  EXPECT_THAT(Shown("address show site"), AllOf(HasSubstr("10.9.0.2/24"), HasSubstr("10.9.0.7/24"),
+                                                Not(HasSubstr("10.9.0.1/24"))));
+  EXPECT_THAT(Ours(), HasSubstr("10.0.1.0/24 dev site"));
+}
+
 TEST_F(RouteKeeperTest, ASuccessorTouchesNothingThatIsAsWanted) {
   config_.reject_when_down = true;
   Allow({"10.0.1.0/24", "0.0.0.0/0"});
