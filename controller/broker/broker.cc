@@ -62,6 +62,11 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
   SystemRng rng;
   CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));
   CIPE_ASSIGN_OR_RETURN(b->wanted_, b->state_.LoadWanted());
+  CIPE_ASSIGN_OR_RETURN(LastingRoutes lasting, b->state_.LoadRoutes());
+  b->routes_ = std::make_unique<RouteBook>(
+      &b->socket_, std::move(lasting),
+      [b](const LastingRoutes& all) { return b->state_.SaveRoutes(all); });
+  b->routes_->ForgetUnwanted(b->wanted_);
   CIPE_RETURN_IF_ERROR(
       loop.Watch(b->monitor_.fd(), EPOLLIN, [b](uint32_t) { b->OnNetworkChange(); }));
   if (from.has_value()) CIPE_RETURN_IF_ERROR(b->TakeOver(*std::move(from)));
@@ -90,6 +95,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
   const auto tell = [this](ipc::Message m) { Tell(std::move(m)); };
   carriers_ = std::make_unique<CarrierTable>(maps_, tell);
   next_hops_ = std::make_unique<NextHops>(&socket_, *carriers_, tell);
+  sources_ = std::make_unique<SourceWatch>(&socket_, tell);
   classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell);
 }
 
@@ -98,7 +104,7 @@ Broker::~Broker() {
   resolver_.reset();
   loop_.Unwatch(monitor_.fd());
   for (const TimerId timer :
-       {settle_timer_, calm_timer_, narrow_timer_, stop_timer_, idle_timer_}) {
+       {settle_timer_, calm_timer_, narrow_timer_, stop_timer_, idle_timer_, truce_timer_}) {
     loop_.Cancel(timer);
   }
   for (auto& [name, timer] : remake_timers_) loop_.Cancel(timer);
@@ -180,6 +186,7 @@ ipc::Hello Broker::MakeHello(bool takeover) {
 void Broker::OnEngineDeath() {
   ++engines_;
   next_hops_->ForgetAll();  // the next engine asks for what it needs
+  sources_->ForgetAll();
   // Who was going down is down now; the next engine must not see its sessions.
   while (!removals_.empty()) FinishRemoval(removals_.begin()->first);
 }
@@ -214,19 +221,10 @@ void Broker::Handle(const ipc::TunnelRemoved& m) {
 void Broker::Handle(const ipc::NextHopWanted& m) {
   Tunnel* tunnel = ById(m.tunnel);
   if (tunnel == nullptr || !m.endpoint.is_set()) return;
-  next_hops_->Want(m.tunnel, tunnel->config().fwmark, m.endpoint);
+  next_hops_->Want(m.tunnel, tunnel->fwmark(), m.endpoint);
 }
 
 void Broker::Handle(const ipc::ResolveWanted& m) { ResolvePeer(m.tunnel, m.peer); }
-
-void Broker::Handle(const ipc::SmallestMtu& m) {
-  Tunnel* tunnel = ById(m.tunnel);
-  if (tunnel == nullptr) return;
-  const absl::Status status = tunnel->FitMtu(m.mtu);
-  if (!status.ok()) {
-    Log(Severity::kError, "MTU of tunnel ", tunnel->config().name, ": ", status.message());
-  }
-}
 
 void Broker::Handle(const ipc::ClassicPeer& m) {
   if (Tunnel* tunnel = ById(m.tunnel); tunnel != nullptr) classic_->OnPeer(tunnel, m);
@@ -247,8 +245,9 @@ absl::StatusOr<ipc::TunnelId> Broker::BringUp(config::Tunnel config) {
   std::vector<const config::Tunnel*> all = {&config};
   for (const auto& [id, tunnel] : tunnels_) all.push_back(&tunnel->config());
   CIPE_RETURN_IF_ERROR(config::CheckAcross(absl::MakeConstSpan(all)));
-  CIPE_ASSIGN_OR_RETURN(std::unique_ptr<Tunnel> tunnel,
-                        Tunnel::Up(next_tunnel_, std::move(config), &socket_, carriers_.get()));
+  CIPE_ASSIGN_OR_RETURN(
+      std::unique_ptr<Tunnel> tunnel,
+      Tunnel::Up(next_tunnel_, std::move(config), &socket_, carriers_.get(), routes_.get()));
   CIPE_RETURN_IF_ERROR(SetUpPeers(tunnel.get()));
   const ipc::TunnelId id = next_tunnel_++;
   const DatapathChoice& datapath = tunnel->datapath();
@@ -308,6 +307,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   if (tunnel.empty()) return;
   if (!removal.empty()) loop_.Cancel(removal.mapped().timer);
   next_hops_->Forget(id);
+  sources_->Forget(id);
   for (const ipc::PeerSetup& peer : tunnel.mapped()->peers) {
     const auto resolving = resolving_.extract(peer.peer);
     if (!resolving.empty()) loop_.Cancel(resolving.mapped());
@@ -324,6 +324,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
   const auto config = std::make_shared<const config::Tunnel>(tunnel.mapped()->config().Clone());
   tunnel.mapped().reset();
+  if (!IsWanted(config->name)) routes_->Forget(config->name);
   const Removal ended = removal.empty() ? Removal() : removal.mapped();
   hooks_.Run(*config, TunnelHooks::Phase::kPostDown, 0, [=, this](const absl::Status&) {
     EndUnlessNeeded(options_.last_answer_patience);
@@ -435,6 +436,7 @@ void Broker::OnNetworkChange() {
     } else if (std::holds_alternative<netlink::Resync>(event)) {
       carriers_->Resync(&socket_);
     }
+    NoteRoutes(event);
     paths_changed_ |= !std::holds_alternative<netlink::NeighbourEvent>(event);
   });
   if (!status.ok()) {
@@ -444,6 +446,7 @@ void Broker::OnNetworkChange() {
   if (settle_timer_ != TimerId::kNone) return;
   settle_timer_ = loop_.After(kSettle, [this] {
     settle_timer_ = TimerId::kNone;
+    if (std::exchange(routes_changed_, false)) RestoreRoutes();
     if (std::exchange(paths_changed_, false)) RevisitDatapaths();
     SyncListeners();
     next_hops_->Refresh();

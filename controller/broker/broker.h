@@ -21,6 +21,8 @@
 #include "broker/listeners.h"
 #include "broker/next_hops.h"
 #include "broker/resolver.h"
+#include "broker/route_book.h"
+#include "broker/source_watch.h"
 #include "broker/state_dir.h"
 #include "broker/supervisor.h"
 #include "broker/tunnel.h"
@@ -106,6 +108,7 @@ class Broker {
   void Handle(const ipc::NextHopWanted& m);
   void Handle(const ipc::ResolveWanted& m);
   void Handle(const ipc::SmallestMtu& m);
+  void Handle(const ipc::PathUsed& m);
   void Handle(const ipc::ClassicPeer& m);
   void Handle(const ipc::ClassicOver& m);
   template <typename T>
@@ -140,6 +143,9 @@ class Broker {
   void OnResolved(ipc::TunnelId tunnel, ipc::PeerId peer, Resolved answer);
 
   void OnNetworkChange();
+  // broker_network.cc: notes what the event may have taken from our routes; puts that back.
+  void NoteRoutes(const netlink::Event& event);
+  void RestoreRoutes();
 
   // broker_handover.cc
   absl::Status TakeOver(Handover from);
@@ -156,7 +162,7 @@ class Broker {
   // up. RevisitDatapath returns whether to look again a while later.
   bool RevisitDatapath(Tunnel& tunnel);
   void RevisitDatapaths();
-  absl::StatusOr<Endpoint> PickEndpoint(const Tunnel& tunnel, const config::Peer& peer,
+  absl::StatusOr<Endpoint> PickEndpoint(Tunnel& tunnel, const config::Peer& peer,
                                         const Resolved& answer);
   bool EndsNow() const;
   void EndUnlessNeeded(Duration patience);
@@ -175,9 +181,11 @@ class Broker {
   Secret<32> seal_key_;
   std::array<uint8_t, 16> node_id_{};
   std::unique_ptr<CarrierTable> carriers_;
+  std::unique_ptr<RouteBook> routes_;
   Listeners listeners_;
   TunnelHooks hooks_;
   std::unique_ptr<NextHops> next_hops_;
+  std::unique_ptr<SourceWatch> sources_;
   std::unique_ptr<ClassicLinks> classic_;
   TunnelMap tunnels_;
   std::map<ipc::TunnelId, Removal> removals_;
@@ -193,8 +201,10 @@ class Broker {
   TimerId stop_timer_ = TimerId::kNone;
   std::function<void()> stopped_;                 // set once stopping
   std::map<std::string, TimerId> remake_timers_;  // by tunnel, after a remake that failed
-  TimerId calm_timer_ = TimerId::kNone;  // a tunnel moved a moment ago and wants to move again
-  bool paths_changed_ = false;           // links, addresses or routes, since the last look
+  TimerId calm_timer_ = TimerId::kNone;   // a tunnel moved a moment ago and wants to move again
+  TimerId truce_timer_ = TimerId::kNone;  // somebody fights with us over routes
+  bool routes_changed_ = false;           // something that is ours may be gone, since the last look
+  bool paths_changed_ = false;            // links, addresses or routes, since the last look
   TimerId idle_timer_ = TimerId::kNone;
   bool ready_ = false;
   bool handing_over_ = false;

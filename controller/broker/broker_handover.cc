@@ -108,7 +108,7 @@ void Broker::TakeOverTunnel(TunnelHandover from) {
   };
   auto identities = IdentitiesOf(from.config);
   if (!identities.ok()) return failed(identities.status());
-  auto tunnel = Tunnel::Adopt(std::move(from), &socket_, carriers_.get());
+  auto tunnel = Tunnel::Adopt(std::move(from), &socket_, carriers_.get(), routes_.get());
   if (!tunnel.ok()) return failed(tunnel.status());
   Tunnel* t = tunnels_.emplace(id, *std::move(tunnel)).first->second.get();
   t->identities = *std::move(identities);

@@ -3,8 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "broker/broker.h"
-#include "broker/endpoint_check.h"
 #include "netlink/route.h"
 
 namespace cipe::broker {
@@ -21,6 +21,7 @@ bool Broker::RevisitDatapath(Tunnel& tunnel) {
 
 void Broker::RevisitDatapaths() {
   bool later = false;
+  sources_->Refresh();
   for (const auto& [id, tunnel] : tunnels_) later |= RevisitDatapath(*tunnel);
   if (!later || calm_timer_ != TimerId::kNone) return;
   calm_timer_ = loop_.After(Tunnel::kMoveCalm, [this] {
@@ -29,9 +30,52 @@ void Broker::RevisitDatapaths() {
   });
 }
 
+void Broker::Handle(const ipc::SmallestMtu& m) {
+  Tunnel* tunnel = ById(m.tunnel);
+  if (tunnel == nullptr) return;
+  const absl::Status status = tunnel->FitMtu(m.mtu);
+  if (!status.ok()) {
+    Log(Severity::kError, "MTU of tunnel ", tunnel->config().name, ": ", status.message());
+  }
+}
+
+void Broker::Handle(const ipc::PathUsed& m) {
+  if (const Tunnel* tunnel = ById(m.tunnel); tunnel != nullptr) {
+    sources_->Use(m, tunnel->fwmark());
+  }
+}
+
+// Routes of a netdev that goes down go without an event of their own.
+void Broker::NoteRoutes(const netlink::Event& event) {
+  if (const auto* route = std::get_if<netlink::RouteEvent>(&event)) {
+    routes_changed_ |= route->removed && route->route.protocol == netlink::kRouteProtocol;
+  } else if (const auto* rule = std::get_if<netlink::RuleEvent>(&event)) {
+    routes_changed_ |= rule->removed && rule->rule.protocol == netlink::kRouteProtocol;
+  } else if (const auto* address = std::get_if<netlink::AddressEvent>(&event)) {
+    routes_changed_ |= address->removed;
+  } else if (const auto* link = std::get_if<netlink::LinkEvent>(&event)) {
+    routes_changed_ |= !routes_->TunnelOf(link->link.index).empty();
+  } else {
+    routes_changed_ |= std::holds_alternative<netlink::Resync>(event);
+  }
+}
+
+void Broker::RestoreRoutes() {
+  bool later = false;
+  for (const auto& [id, tunnel] : tunnels_) {
+    if (tunnel->config().classic.has_value() || tunnel->ifindex() == 0) continue;
+    later |= tunnel->routes().Restore(loop_.Now()) == RouteKeeper::Look::kLater;
+  }
+  if (!later || truce_timer_ != TimerId::kNone) return;
+  truce_timer_ = loop_.After(RouteKeeper::kTruce, [this] {
+    truce_timer_ = TimerId::kNone;
+    RestoreRoutes();
+  });
+}
+
 // Of the addresses of a name, the first that may be used and has a route; without any route the
 // first that may be used.
-absl::StatusOr<Endpoint> Broker::PickEndpoint(const Tunnel& tunnel, const config::Peer& peer,
+absl::StatusOr<Endpoint> Broker::PickEndpoint(Tunnel& tunnel, const config::Peer& peer,
                                               const Resolved& answer) {
   if (!answer.ok()) return answer.status();
   std::vector<Endpoint> usable;
@@ -41,18 +85,17 @@ absl::StatusOr<Endpoint> Broker::PickEndpoint(const Tunnel& tunnel, const config
       refused = absl::NotFoundError("the name has no IPv4 address, and protocol 3 knows no other");
       continue;
     }
-    absl::Status status =
-        CheckEndpoint(&socket_, tunnel.config(), tunnel.listen_port(), peer, endpoint);
+    absl::Status status = tunnel.AdmitEndpoint(peer, endpoint);
     if (status.ok()) {
       usable.push_back(endpoint);
     } else {
       refused = std::move(status);
     }
   }
+  next_hops_->SetMark(tunnel.id(), tunnel.fwmark());  // it may have got one for this address
   if (usable.empty()) return refused;
   const auto reachable = std::find_if(usable.begin(), usable.end(), [&](const Endpoint& e) {
-    return netlink::LookupRoute(&socket_, e.address, tunnel.config().fwmark,
-                                static_cast<int>(e.scope_id))
+    return netlink::LookupRoute(&socket_, e.address, tunnel.fwmark(), static_cast<int>(e.scope_id))
         .ok();
   });
   return reachable == usable.end() ? usable.front() : *reachable;

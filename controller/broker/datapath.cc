@@ -110,12 +110,12 @@ std::vector<Endpoint> Known(const config::Tunnel& config, absl::Span<const Endpo
 
 // Smallest MTU that the routes to the endpoints say (their own or learned, 0 for none): it may be
 // less than their interfaces'.
-uint32_t RouteMtu(netlink::Socket* socket, const config::Tunnel& config,
+uint32_t RouteMtu(netlink::Socket* socket, const config::Tunnel& config, uint32_t mark,
                   absl::Span<const Endpoint> endpoints) {
   uint32_t least = 0;
   for (const Endpoint& endpoint : Known(config, endpoints)) {
-    const auto route = netlink::LookupRoute(socket, endpoint.address, config.fwmark,
-                                            static_cast<int>(endpoint.scope_id));
+    const auto route =
+        netlink::LookupRoute(socket, endpoint.address, mark, static_cast<int>(endpoint.scope_id));
     if (!route.ok() || route->mtu == 0) continue;
     least = least == 0 ? route->mtu : std::min(least, route->mtu);
   }
@@ -125,12 +125,12 @@ uint32_t RouteMtu(netlink::Socket* socket, const config::Tunnel& config,
 }  // namespace
 
 std::vector<std::string> FindCarriers(netlink::Socket* socket, const config::Tunnel& config,
-                                      absl::Span<const Endpoint> endpoints) {
+                                      uint32_t mark, absl::Span<const Endpoint> endpoints) {
   if (!config.carriers.empty()) return config.carriers;
   std::vector<std::string> names;
   for (const Endpoint& endpoint : Known(config, endpoints)) {
-    const auto route = netlink::LookupRoute(socket, endpoint.address, config.fwmark,
-                                            static_cast<int>(endpoint.scope_id));
+    const auto route =
+        netlink::LookupRoute(socket, endpoint.address, mark, static_cast<int>(endpoint.scope_id));
     if (route.ok()) AddLink(socket, route->ifindex, &names);
   }
   if (!names.empty()) return names;
@@ -142,11 +142,11 @@ std::vector<std::string> FindCarriers(netlink::Socket* socket, const config::Tun
 }
 
 absl::StatusOr<CarrierPlan> PlanCarriers(netlink::Socket* socket, const config::Tunnel& config,
-                                         absl::Span<const Endpoint> endpoints,
+                                         uint32_t mark, absl::Span<const Endpoint> endpoints,
                                          const std::vector<std::string>& before) {
   CarrierPlan plan;
-  plan.route_mtu = RouteMtu(socket, config, endpoints);
-  std::vector<std::string> names = FindCarriers(socket, config, endpoints);
+  plan.route_mtu = RouteMtu(socket, config, mark, endpoints);
+  std::vector<std::string> names = FindCarriers(socket, config, mark, endpoints);
   if (names.empty()) names = before;
   for (const std::string& name : names) {
     absl::StatusOr<CarrierChoice> one = ChooseCarrier(socket, name);

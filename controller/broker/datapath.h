@@ -43,14 +43,15 @@ struct CarrierPlan {
 // Names of the interfaces that the tunnel's outer packets use: Carrier= as it stands, else the ways
 // to the `endpoints` that are known by now and to those configured as numbers, else the default
 // routes. Empty when there is no route at all yet.
+// `mark` is what outer packets carry (Tunnel::fwmark).
 std::vector<std::string> FindCarriers(netlink::Socket* socket, const config::Tunnel& config,
-                                      absl::Span<const Endpoint> endpoints);
+                                      uint32_t mark, absl::Span<const Endpoint> endpoints);
 
 // Carriers of the tunnel as they are now. Where no route says, `before` (names of the last choice)
 // stays: an interface without routes for a moment keeps its program. Errors are netlink's own; an
 // interface that is not there is none.
 absl::StatusOr<CarrierPlan> PlanCarriers(netlink::Socket* socket, const config::Tunnel& config,
-                                         absl::Span<const Endpoint> endpoints,
+                                         uint32_t mark, absl::Span<const Endpoint> endpoints,
                                          const std::vector<std::string>& before);
 
 // Acquires what the plan names. Never fails for want of XDP: that is rung 3 and a reason.

@@ -7,24 +7,8 @@
 #include "netlink/route.h"
 
 namespace cipe::broker {
-namespace {
-
-// The prefix that would take the endpoint's packets into the tunnel, as text; empty when none does.
-std::string SwallowedBy(const config::Tunnel& config, const IpAddress& address) {
-  for (const config::Peer& peer : config.peers) {
-    for (const IpPrefix& prefix : peer.allowed_ips) {
-      if (prefix.Contains(address)) {
-        return absl::StrCat("AllowedIPs ", prefix.ToString(), " of peer ", peer.name);
-      }
-    }
-  }
-  return "";
-}
-
-}  // namespace
-
 absl::Status CheckEndpoint(netlink::Socket* socket, const config::Tunnel& config,
-                           uint16_t listen_port, const config::Peer& peer,
+                           const OuterWay& way, const config::Peer& peer,
                            const Endpoint& endpoint) {
   const auto refused = [&](absl::string_view why) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -33,24 +17,19 @@ absl::Status CheckEndpoint(netlink::Socket* socket, const config::Tunnel& config
   if (const std::string why = config::WhyNoHost(endpoint.address); !why.empty()) {
     return refused(why);
   }
-  if (config.table == config::TableChoice::kAuto) {
-    const std::string prefix = SwallowedBy(config, endpoint.address);
-    if (!prefix.empty()) {
-      return refused(absl::StrCat(
-          "lies in ", prefix,
-          ", so the tunnel's own packets would be routed into it; take it out "
-          "of AllowedIPs, or set Table = off (or Table = a number) and add routes and rules "
-          "yourself"));
-    }
+  const auto route =
+      netlink::LookupRoute(socket, endpoint.address, way.mark, static_cast<int>(endpoint.scope_id));
+  if (!route.ok()) return absl::OkStatus();  // no way now is no mistake
+  if (way.tunnel_ifindex != 0 && route->ifindex == way.tunnel_ifindex) {
+    return refused(
+        "would be sent to by way of the tunnel itself, in a circle: a route or the network of an "
+        "Address leads there; take it away, or give it a rule that leaves packets with this "
+        "tunnel's FwMark out");
   }
-  if (endpoint.port == listen_port) {
-    const auto route = netlink::LookupRoute(socket, endpoint.address, config.fwmark,
-                                            static_cast<int>(endpoint.scope_id));
-    if (route.ok() && route->local) {
-      return refused(
-          "is this tunnel itself: an address of this host and its own ListenPort; give "
-          "the peer's address");
-    }
+  if (endpoint.port == way.listen_port && route->local) {
+    return refused(
+        "is this tunnel itself: an address of this host and its own ListenPort; give the peer's "
+        "address");
   }
   return absl::OkStatus();
 }

@@ -11,12 +11,17 @@
 
 namespace cipe::broker {
 
-// FailedPrecondition, naming file, peer and the way out, for an address that is no host's, one
-// inside the prefixes that are routed into the tunnel itself (Table = auto; the packets would go
-// round in a circle and the host lose its route to the peer), and `listen_port` on one of this
-// host's own addresses, which is this tunnel itself.
+// How a tunnel's outer packets leave this host.
+struct OuterWay {
+  uint16_t listen_port = 0;
+  uint32_t mark = 0;
+  int tunnel_ifindex = 0;  // 0: there is no netdev yet
+};
+
+// FailedPrecondition, naming file, peer and the way out, for an address that is no host's, one to
+// which the kernel would send by way of the tunnel itself (the packets would go round in a circle),
+// and `listen_port` on one of this host's own addresses, which is this tunnel itself.
 absl::Status CheckEndpoint(netlink::Socket* socket, const config::Tunnel& config,
-                           uint16_t listen_port, const config::Peer& peer,
-                           const Endpoint& endpoint);
+                           const OuterWay& way, const config::Peer& peer, const Endpoint& endpoint);
 
 }  // namespace cipe::broker

@@ -47,6 +47,9 @@ void Fields(Ar& ar, TunnelHandover& m) {
   for (uint32_t* number : {&m.mtu, &m.link_mtu, &m.smallest_mtu}) ar.Number(*number);
   for (bool* flag : {&m.tso, &m.uso, &m.ip_up_ran}) ar.Bool(*flag);
   ipc::layout::Fields(ar, m.ptpaddr);
+  ar.List(m.around, ipc::layout::kMaxPeers, [&](IpAddress& a) { ipc::layout::Fields(ar, a); });
+  ar.Number(m.own_table.table);
+  ar.Number(m.own_table.mark);
   ar.List(m.tun, ipc::layout::kMaxQueues, [&](UniqueFd& fd) { ar.Fd(fd); });
   for (UniqueFd* fd : {&m.udp4, &m.udp6, &m.log}) ar.Fd(*fd);
 }

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "broker/route_plan.h"
 #include "config/model.h"
 #include "crypto/secret.h"
 #include "ipc/messages.h"
@@ -36,8 +37,10 @@ struct TunnelHandover {
   uint16_t listen_port = 0;
   uint32_t mtu = 0, link_mtu = 0, smallest_mtu = 0;
   bool tso = false, uso = false;
-  bool ip_up_ran = false;  // protocol 3
-  IpAddress ptpaddr;       // protocol 3: learned
+  bool ip_up_ran = false;         // protocol 3
+  IpAddress ptpaddr;              // protocol 3: learned
+  std::vector<IpAddress> around;  // endpoints that its routes lead around
+  OwnTable own_table;
   std::vector<UniqueFd> tun;
   UniqueFd udp4, udp6, log;
 };

@@ -23,6 +23,14 @@ void NextHops::Want(ipc::TunnelId tunnel, uint32_t fwmark, const Endpoint& endpo
   announce_(answer);
 }
 
+void NextHops::SetMark(ipc::TunnelId tunnel, uint32_t fwmark) {
+  for (auto& [key, wanted] : wanted_) {
+    if (key.first != tunnel || wanted.fwmark == fwmark) continue;
+    wanted.fwmark = fwmark;
+    RefreshOne(key.second, &wanted);
+  }
+}
+
 void NextHops::Refresh() {
   for (auto& [key, wanted] : wanted_) RefreshOne(key.second, &wanted);
 }

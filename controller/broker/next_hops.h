@@ -23,6 +23,8 @@ class NextHops {
   // Answers at once and follows the endpoint from then on. Over the bound it only answers "not
   // usable": the engine then sends through the kernel.
   void Want(ipc::TunnelId tunnel, uint32_t fwmark, const Endpoint& endpoint);
+  // The tunnel's outer packets carry another mark now.
+  void SetMark(ipc::TunnelId tunnel, uint32_t fwmark);
   // Looks again at all of them and tells what changed.
   void Refresh();
   // Only at those whose path MTU is below their carrier's: learned ones expire without an event.

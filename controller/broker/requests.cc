@@ -22,6 +22,7 @@ void Broker::Handle(const ipc::UpRequest& m) {
       if (new_one) BeginRemoval(*id);
       id = saved;
     }
+    if (!IsWanted(m.name) && ByName(m.name) == nullptr) routes_->Forget(m.name);
     Log(Severity::kWarning, "up ", m.name, ": ", id.status().message());
     EndUnlessNeeded(options_.last_answer_patience);
     Answer(m.request, id.status());
@@ -82,6 +83,7 @@ void Broker::Handle(const ipc::DownRequest& m) {
   const absl::Status forgotten = RemoveWanted(m.name);  // NotFound: it was not wanted
   if (tunnel == nullptr) {
     if (forgotten.ok()) classic_->Forget(m.name);
+    if (!IsWanted(m.name)) routes_->Forget(m.name);
     EndUnlessNeeded(options_.last_answer_patience);
     return Answer(m.request, forgotten);
   }

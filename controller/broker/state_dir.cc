@@ -24,6 +24,7 @@ namespace cipe::broker {
 namespace {
 
 constexpr char kFloorsFile[] = "floors";
+constexpr char kRoutesFile[] = "routes";
 constexpr char kSumPrefix[] = "sha256 ";
 constexpr size_t kMaxFile = size_t{64} << 20;
 
@@ -148,6 +149,18 @@ absl::StatusOr<std::vector<std::string>> StateDir::LoadWanted() const {
 
 absl::Status StateDir::SaveWanted(const std::vector<std::string>& tunnels) const {
   return WriteLines("wanted", tunnels);
+}
+
+absl::StatusOr<LastingRoutes> StateDir::LoadRoutes() const {
+  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines(kRoutesFile));
+  const std::optional<LastingRoutes> routes = ParseLasting(lines);
+  if (routes.has_value()) return *routes;
+  SetAside(kRoutesFile, "a line is neither a reject route nor a rule");
+  return LastingRoutes();
+}
+
+absl::Status StateDir::SaveRoutes(const LastingRoutes& routes) const {
+  return WriteLines(kRoutesFile, FormatLasting(routes));
 }
 
 absl::StatusOr<std::array<uint8_t, 16>> StateDir::NodeId(Rng& rng) const {

@@ -1,5 +1,6 @@
 // STATE_DIR: what outlives processes and reboots. Time stamp floors of all identities (floors), the
-// list of tunnels that are wanted up (wanted), this host's node id (node-id).
+// list of tunnels that are wanted up (wanted), this host's node id (node-id), reject routes and
+// rules that are ours (routes).
 //
 // One daemon at a time: the lock file is held for as long as a copy of the StateDir lives.
 //
@@ -19,6 +20,7 @@
 #include "absl/strings/string_view.h"
 #include "base/rng.h"
 #include "base/unique_fd.h"
+#include "broker/lasting_routes.h"
 #include "config/model.h"
 
 namespace cipe::broker {
@@ -60,6 +62,9 @@ class StateDir {
 
   absl::StatusOr<std::vector<std::string>> LoadWanted() const;
   absl::Status SaveWanted(const std::vector<std::string>& tunnels) const;
+
+  absl::StatusOr<LastingRoutes> LoadRoutes() const;
+  absl::Status SaveRoutes(const LastingRoutes& routes) const;
 
   // By which our own handshake messages are known when they come back, also after a restart.
   // Drawn from `rng` and saved the first time.

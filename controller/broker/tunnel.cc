@@ -8,12 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "broker/endpoint_check.h"
 #include "broker/resolver.h"
 #include "broker/tunnel_plan.h"
 #include "netlink/address.h"
 #include "netlink/link.h"
-#include "netlink/route.h"
 
 namespace cipe::broker {
 namespace {
@@ -30,35 +28,35 @@ void SetClassicSocket(const config::ClassicOptions& classic, ports::UdpSocketOpt
   options->checksums = classic.udpsum;
 }
 
-std::string LinkName(netlink::Socket* socket, int ifindex) {
-  const auto link = netlink::GetLink(socket, ifindex);
-  return link.ok() ? link->name : absl::StrCat("interface ", ifindex);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Up(ipc::TunnelId id, config::Tunnel config,
-                                                   netlink::Socket* socket,
-                                                   CarrierTable* carriers) {
-  CIPE_RETURN_IF_ERROR(RoutedPrefixes(config).status());
+                                                   netlink::Socket* socket, CarrierTable* carriers,
+                                                   RouteBook* routes) {
   // From here on the destructor undoes what was done.
-  std::unique_ptr<Tunnel> tunnel(new Tunnel(id, std::move(config), socket, carriers));
+  std::unique_ptr<Tunnel> tunnel(new Tunnel(id, std::move(config), socket, carriers, routes));
+  CIPE_RETURN_IF_ERROR(tunnel->TakeTable());
   CIPE_RETURN_IF_ERROR(tunnel->OpenSockets());
   CIPE_RETURN_IF_ERROR(tunnel->CheckEndpoints());
-  CIPE_ASSIGN_OR_RETURN(const CarrierPlan plan, PlanCarriers(socket, tunnel->config_, {}, {}));
+  CIPE_ASSIGN_OR_RETURN(const CarrierPlan plan,
+                        PlanCarriers(socket, tunnel->config_, tunnel->fwmark(), {}, {}));
   CIPE_RETURN_IF_ERROR(plan.first_missing);
   tunnel->datapath_ = ChooseDatapath(plan, carriers, tunnel->config_);
   CIPE_RETURN_IF_ERROR(tunnel->MakeNetdev());
-  CIPE_RETURN_IF_ERROR(tunnel->AddAddresses());
+  if (tunnel->config_.classic.has_value()) CIPE_RETURN_IF_ERROR(tunnel->AddClassicAddress());
   // A link-local address would send router solicitations, which belong to no peer.
   CIPE_RETURN_IF_ERROR(netlink::SetLinkNoAutoAddress(socket, tunnel->ifindex_));
   CIPE_RETURN_IF_ERROR(netlink::SetLinkUp(socket, tunnel->ifindex_, true));
   CIPE_RETURN_IF_ERROR(tunnel->AddRoutes());
+  CIPE_RETURN_IF_ERROR(tunnel->CheckEndpoints());  // again, now that there is a way into the tunnel
   return tunnel;
 }
 
 Tunnel::~Tunnel() {
-  // Addresses and routes go with the netdev, and that goes even if somebody still holds a queue.
+  // First what is not bound to the netdev. Addresses and routes go with it, and that goes even if
+  // somebody still holds a queue.
+  if (routes_ == nullptr) book_->LeaveTable(config_.name);
+  routes_.reset();
   if (ifindex_ != 0) netlink::DeleteLink(socket_, ifindex_).IgnoreError();
   tun_.queues.clear();
   for (const ipc::CarrierId id : datapath_.carriers) carriers_->Release(id);
@@ -67,7 +65,7 @@ Tunnel::~Tunnel() {
 absl::Status Tunnel::OpenSockets() {
   ports::UdpSocketOptions options;
   options.port = config_.listen_port;
-  options.fwmark = config_.fwmark;
+  options.fwmark = fwmark();
   if (config_.classic.has_value()) SetClassicSocket(*config_.classic, &options);
   CIPE_ASSIGN_OR_RETURN(udp_, ports::OpenUdpSockets(options));
   return absl::OkStatus();
@@ -79,7 +77,7 @@ absl::Status Tunnel::CheckEndpoints() const {
     for (const config::EndpointSpec& spec : peer.endpoints) {
       const auto endpoint = ParseNumericEndpoint(spec);
       if (!endpoint.ok()) continue;
-      CIPE_RETURN_IF_ERROR(CheckEndpoint(socket_, config_, udp_.port, peer, *endpoint));
+      CIPE_RETURN_IF_ERROR(CheckEndpoint(socket_, config_, Way(), peer, *endpoint));
     }
   }
   return absl::OkStatus();
@@ -123,7 +121,7 @@ std::vector<Endpoint> Tunnel::KnownEndpoints() const {
 }
 
 Tunnel::Look Tunnel::Revisit(Instant now) {
-  const auto plan = PlanCarriers(socket_, config_, KnownEndpoints(), datapath_.names);
+  const auto plan = PlanCarriers(socket_, config_, fwmark(), KnownEndpoints(), datapath_.names);
   if (!plan.ok()) {
     Log(Severity::kError, "carriers of tunnel ", config_.name, ": ", plan.status().message());
     return Look::kSame;
@@ -169,38 +167,6 @@ absl::Status Tunnel::SetPtpaddr(const IpAddress& ptpaddr) {
                                                 static_cast<uint32_t>(options.metric)));
   ptpaddr_ = ptpaddr;
   return netlink::RemovePointToPoint(socket_, ifindex_, options.ipaddr, old);
-}
-
-absl::Status Tunnel::AddAddresses() {
-  if (config_.classic.has_value()) return AddClassicAddress();
-  for (const IpPrefix& prefix : config_.addresses) {
-    CIPE_ASSIGN_OR_RETURN(const std::optional<int> taken,
-                          netlink::FindAddress(socket_, prefix.address, ifindex_));
-    if (taken.has_value() && *taken != ifindex_) {
-      return absl::AlreadyExistsError(
-          absl::StrCat(config_.path, ": address ", prefix.address.ToString(), " is already on ",
-                       LinkName(socket_, *taken), "; give the tunnel another Address"));
-    }
-    CIPE_RETURN_IF_ERROR(netlink::AddAddress(socket_, ifindex_, prefix));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Tunnel::AddRoutes() {
-  CIPE_ASSIGN_OR_RETURN(const std::vector<IpPrefix> prefixes, RoutedPrefixes(config_));
-  for (const IpPrefix& prefix : prefixes) {
-    netlink::Route route;
-    route.destination = prefix;
-    route.ifindex = ifindex_;
-    if (config_.table == config::TableChoice::kNumber) route.table = config_.table_number;
-    const absl::Status status = netlink::AddRoute(socket_, route);
-    if (status.ok()) continue;
-    return absl::Status(status.code(),
-                        absl::StrCat(config_.path, ": route to ", prefix.ToString(),
-                                     " (AllowedIPs): ", status.message(),
-                                     "; remove that route, or set Table = off or a number"));
-  }
-  return absl::OkStatus();
 }
 
 ipc::TunnelAdd Tunnel::Describe(bool takeover) const {

@@ -11,7 +11,10 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "broker/datapath.h"
+#include "broker/endpoint_check.h"
 #include "broker/handover.h"
+#include "broker/route_book.h"
+#include "broker/route_keeper.h"
 #include "broker/state_dir.h"
 #include "config/model.h"
 #include "ipc/messages.h"
@@ -22,16 +25,17 @@ namespace cipe::broker {
 
 class Tunnel {
  public:
-  // `socket` and `carriers` must outlive the tunnel. Errors name what is in the way: AlreadyExists
-  // (netdev, address and on which interface, route, port), PermissionDenied, Unavailable.
+  // `socket`, `carriers` and `routes` must outlive the tunnel. Errors name what is in the way:
+  // AlreadyExists (netdev, address and on which interface, route, port), PermissionDenied,
+  // Unavailable.
   static absl::StatusOr<std::unique_ptr<Tunnel>> Up(ipc::TunnelId id, config::Tunnel config,
-                                                    netlink::Socket* socket,
-                                                    CarrierTable* carriers);
+                                                    netlink::Socket* socket, CarrierTable* carriers,
+                                                    RouteBook* routes);
   // One that another daemon handed over: nothing is made, nothing on the network changes, but for
   // carriers, which are chosen anew. Peers are set, identities are not.
   static absl::StatusOr<std::unique_ptr<Tunnel>> Adopt(TunnelHandover handover,
                                                        netlink::Socket* socket,
-                                                       CarrierTable* carriers);
+                                                       CarrierTable* carriers, RouteBook* routes);
   TunnelHandover HandOver() const;
   ~Tunnel();
   Tunnel(const Tunnel&) = delete;
@@ -48,8 +52,21 @@ class Tunnel {
   // Was the netdev deleted by somebody else? One that was moved to another namespace still works.
   bool NetdevGone() const;
   // Its index may name another device by now.
-  void ForgetNetdev() { ifindex_ = 0; }
   uint32_t link_mtu() const { return link_mtu_; }  // of the netdev
+  void ForgetNetdev();
+  // On outer packets: FwMark, or the one picked so that they do not take the tunnel's own default
+  // route. 0: none. Whoever asks for the route of an outer packet asks with it.
+  uint32_t fwmark() const { return own_table_.mark != 0 ? own_table_.mark : config_.fwmark; }
+  // Addresses, routes and rules, for a changed plan (tunnel_routes.cc).
+  RouteKeeper& routes() { return *routes_; }
+  // What another configuration of this tunnel would mean, for `reload`: compare with
+  // routes().wanted() by DescribeDifference. Nothing is changed.
+  absl::StatusOr<RoutePlan> PlanRoutesFor(const config::Tunnel& changed);
+  // Carries that out, marks on the sockets included; on an error all is as before. config() is not
+  // changed.
+  absl::Status ApplyRoutes(const config::Tunnel& changed);
+  // May outer packets go to `endpoint`? One inside AllowedIPs gets routes around it first.
+  absl::Status AdmitEndpoint(const config::Peer& peer, const Endpoint& endpoint);
   uint16_t listen_port() const { return udp_.port; }
 
   // A peer's MTU became the smallest one, `smallest` octets, or is it no longer. Sets the netdev's
@@ -78,22 +95,32 @@ class Tunnel {
   std::vector<Identities> identities;  // of each peer
 
  private:
-  Tunnel(ipc::TunnelId id, config::Tunnel config, netlink::Socket* socket, CarrierTable* carriers)
-      : id_(id), config_(std::move(config)), socket_(socket), carriers_(carriers) {}
+  Tunnel(ipc::TunnelId id, config::Tunnel config, netlink::Socket* socket, CarrierTable* carriers,
+         RouteBook* book)
+      : id_(id), config_(std::move(config)), socket_(socket), carriers_(carriers), book_(book) {}
   absl::Status OpenSockets();
   absl::Status CheckEndpoints() const;
+  OuterWay Way() const { return {udp_.port, fwmark(), ifindex_}; }
   std::vector<Endpoint> KnownEndpoints() const;
   ipc::Datapath Datapath() const;
   absl::Status FitPathMtu();
   absl::Status MakeNetdev();
-  absl::Status AddAddresses();
   absl::Status AddClassicAddress();
+  absl::Status TakeTable();
   absl::Status AddRoutes();
+  absl::Status RouteAround(const IpAddress& endpoint);
+  absl::StatusOr<OwnTable> TableFor(const config::Tunnel& config);
+  absl::Status MarkSockets(uint32_t mark) const;
+  void WarnOfStrictFilter() const;
 
   const ipc::TunnelId id_;
   config::Tunnel config_;
   netlink::Socket* const socket_;
   CarrierTable* const carriers_;
+  RouteBook* const book_;
+  OwnTable own_table_;
+  std::vector<IpAddress> around_;  // endpoints that names resolved to, inside AllowedIPs
+  std::unique_ptr<RouteKeeper> routes_;
   DatapathChoice datapath_;
   ports::UdpSockets udp_;
   ports::TunDevice tun_;

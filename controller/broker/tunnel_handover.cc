@@ -30,6 +30,8 @@ TunnelHandover Tunnel::HandOver() const {
   out.tso = tun_.features.tso;
   out.uso = tun_.features.uso;
   out.ptpaddr = ptpaddr_;
+  out.around = around_;
+  out.own_table = own_table_;
   for (const UniqueFd& queue : tun_.queues) out.tun.push_back(Duplicate(queue));
   out.udp4 = Duplicate(udp_.v4);
   out.udp6 = Duplicate(udp_.v6);
@@ -39,7 +41,7 @@ TunnelHandover Tunnel::HandOver() const {
 
 absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Adopt(TunnelHandover handover,
                                                       netlink::Socket* socket,
-                                                      CarrierTable* carriers) {
+                                                      CarrierTable* carriers, RouteBook* routes) {
   if (handover.tun.empty() || (!handover.udp4.valid() && !handover.udp6.valid())) {
     return absl::InvalidArgumentError("it was handed over without netdev or sockets");
   }
@@ -47,7 +49,7 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Adopt(TunnelHandover handover,
     return absl::NotFoundError("its interface was deleted meanwhile");
   }
   std::unique_ptr<Tunnel> tunnel(
-      new Tunnel(handover.id, std::move(handover.config), socket, carriers));
+      new Tunnel(handover.id, std::move(handover.config), socket, carriers, routes));
   tunnel->udp_.v4 = std::move(handover.udp4);
   tunnel->udp_.v6 = std::move(handover.udp6);
   tunnel->udp_.port = handover.listen_port;
@@ -60,10 +62,18 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Adopt(TunnelHandover handover,
   tunnel->link_mtu_ = handover.link_mtu;
   tunnel->smallest_mtu_ = handover.smallest_mtu;
   tunnel->peers = std::move(handover.peers);
-  CIPE_ASSIGN_OR_RETURN(
-      const CarrierPlan plan,
-      PlanCarriers(socket, tunnel->config_, tunnel->KnownEndpoints(), /*before=*/{}));
+  tunnel->around_ = std::move(handover.around);
+  tunnel->own_table_ = handover.own_table;
+  CIPE_ASSIGN_OR_RETURN(RoutePlan standing,
+                        PlanRoutes(tunnel->config_, tunnel->around_, tunnel->own_table_));
+  CIPE_ASSIGN_OR_RETURN(const CarrierPlan plan,
+                        PlanCarriers(socket, tunnel->config_, tunnel->fwmark(),
+                                     tunnel->KnownEndpoints(), /*before=*/{}));
   tunnel->datapath_ = ChooseDatapath(plan, carriers, tunnel->config_);
+  routes->KeepTable(tunnel->config_.name, tunnel->own_table_);
+  tunnel->routes_ =
+      std::make_unique<RouteKeeper>(socket, routes, tunnel->config_.name, tunnel->config_.path,
+                                    static_cast<int>(handover.ifindex), std::move(standing));
   tunnel->ifindex_ = static_cast<int>(handover.ifindex);  // last: from now on it is ours to remove
   return tunnel;
 }

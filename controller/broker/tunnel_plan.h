@@ -1,11 +1,8 @@
-// What a tunnel's configuration means for its netdev and routes: decisions without I/O.
+// What a tunnel's configuration means for its netdev: decisions without I/O. Routes: route_plan.h.
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
-#include "absl/status/statusor.h"
-#include "base/ip_address.h"
 #include "config/model.h"
 
 namespace cipe::broker {
@@ -17,9 +14,5 @@ uint32_t TunnelMtu(const config::Tunnel& config, uint32_t path_mtu);
 // MTU of the netdev now that the smallest MTU a peer announced is known: with MTU = auto the
 // smaller of both, but not below config::LeastMtu; else `own`, as configured.
 uint32_t LinkMtu(const config::Tunnel& config, uint32_t own, uint32_t smallest);
-
-// Prefixes that get a route: AllowedIPs of all peers, once each, without those that the tunnel's
-// own addresses already cover exactly. FailedPrecondition for a default route with Table = auto.
-absl::StatusOr<std::vector<IpPrefix>> RoutedPrefixes(const config::Tunnel& config);
 
 }  // namespace cipe::broker

@@ -23,6 +23,18 @@ constexpr size_t kMaxStagedPerPeer = 128;
 constexpr size_t kMaxStagedBytes = 2 << 20;
 constexpr auto kStagedLifetime = 15s;
 
+// An outer packet of this tunnel that routes have brought back: sealed again it would go round in a
+// circle and grow until it is split, and then be two. Of its fragments the first is enough to end
+// it.
+bool IsOwnFrame(const packet::IpView& ip, const TunnelPath& tunnel, const PeerPath& peer) {
+  if (ip.protocol != IPPROTO_UDP || ip.l4_size() < packet::kUdpHeaderSize ||
+      LoadBe16(ip.l4()) != tunnel.listen_port) {
+    return false;
+  }
+  const Endpoint remote = peer.path.Get().remote;
+  return remote.port == LoadBe16(ip.l4() + 2) && remote.address == ip.destination_address();
+}
+
 }  // namespace
 
 TxPipeline::TxPipeline(EventQueue& events)
@@ -53,6 +65,7 @@ void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data,
     return;
   }
   PeerPath& peer = *found;
+  if (IsOwnFrame(ip, tunnel, peer)) return peer.drops.Add(cipe_drop_tx_own_frame);
   peer.last_data_sent.store(ToNanos(now), std::memory_order_relaxed);
   Session* session = peer.current.load(std::memory_order_acquire);
   if (session == nullptr || session->Expired(now)) {

@@ -220,6 +220,10 @@ void Daemon::On(ipc::TunnelRemove& remove) {
   Tell(ipc::TunnelRemoved{remove.tunnel});
 }
 
+void Daemon::On(ipc::SourceGone& gone) {
+  engine_->SourceGone(gone.tunnel, gone.peer, {gone.remote, gone.local});
+}
+
 void Daemon::On(ipc::EndpointResolved& resolved) {
   engine_->EndpointResolved(resolved.tunnel, resolved.peer, resolved.endpoint, resolved.trouble);
 }
@@ -306,6 +310,10 @@ void Daemon::SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
 
 void Daemon::ResolveAgain(uint32_t tunnel, uint32_t peer) {
   Tell(ipc::ResolveWanted{tunnel, peer});
+}
+
+void Daemon::PathUsed(uint32_t tunnel, uint32_t peer, const session::Path& path) {
+  Tell(ipc::PathUsed{tunnel, peer, path.remote, path.local});
 }
 
 void Daemon::SmallestMtu(uint32_t tunnel, uint32_t mtu) { Tell(ipc::SmallestMtu{tunnel, mtu}); }

@@ -33,6 +33,7 @@ class Daemon final : public World {
                  bool must_be_durable) override;
   void ResolveAgain(uint32_t tunnel, uint32_t peer) override;
   void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
+  void PathUsed(uint32_t tunnel, uint32_t peer, const session::Path& path) override;
   void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) override;
   void ClassicOver(uint32_t tunnel, const std::string& reason) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;
@@ -74,6 +75,7 @@ class Daemon final : public World {
   void On(ipc::TunnelAdd& add);
   void On(ipc::TunnelRemove& remove);
   void On(ipc::EndpointResolved& resolved);
+  void On(ipc::SourceGone& gone);
   void On(ipc::DatapathChanged& changed);
   void On(ipc::Ping& ping);
   void On(ipc::Leave& leave);

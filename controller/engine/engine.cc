@@ -320,7 +320,7 @@ void Engine::HandleEvents() {
                            {{"endpoint", event.path.remote.ToString()},
                             {"before", peer->path.path.Get().remote.ToString()}}});
           }
-          peer->path.path.Set(event.path);
+          UsePath(*peer, event.path);
           SavePeer(*peer);
         }
         break;

@@ -71,6 +71,9 @@ class Engine {
   Tunnel* FindTunnel(absl::string_view name);
 
   // `endpoint` unset: there is none, because of `trouble`.
+  // The peer is no longer sent to from path.local, if it was. It hears of it at once, so that what
+  // it sends finds the new address without waiting for a timeout.
+  void SourceGone(uint32_t tunnel, uint32_t peer, const session::Path& path);
   void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint,
                         const std::string& trouble = "");
   // Carriers came or went; the MTU announced is from the next handshake on.
@@ -163,6 +166,7 @@ class Engine {
 
   // sending.cc
   void SendTo(Peer& peer, const session::Path& path, absl::Span<const uint8_t> frame);
+  void UsePath(Peer& peer, const session::Path& path);
 
   // diagnosis.cc
   static Diagnosis WithoutAddress(const Peer& peer);

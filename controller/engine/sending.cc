@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "engine/engine.h"
 
 namespace cipe::engine {
@@ -18,6 +19,20 @@ void NoteSent(Peer& peer, const Endpoint& to, int error) {
 
 void Engine::SendTo(Peer& peer, const session::Path& path, absl::Span<const uint8_t> frame) {
   NoteSent(peer, path.remote, world_.Send(peer.tunnel->id(), path, frame));
+}
+
+void Engine::UsePath(Peer& peer, const session::Path& path) {
+  peer.path.path.Set(path);
+  if (path.local.is_set()) world_.PathUsed(peer.tunnel->id(), peer.id(), path);
+}
+
+void Engine::SourceGone(uint32_t tunnel, uint32_t id, const session::Path& path) {
+  Peer* peer = FindPeer(tunnel, id);
+  if (peer == nullptr || !(peer->path.path.Get() == path)) return;
+  Log(Severity::kInfo, peer->tunnel->config.name, ": peer ", peer->config.name,
+      " is not sent to from ", path.local.ToString(), " any more");
+  peer->path.path.Set({path.remote, {}});
+  SendKeepalive(*peer);
 }
 
 }  // namespace cipe::engine

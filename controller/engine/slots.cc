@@ -141,7 +141,7 @@ void Engine::MakeCurrent(Peer& peer, Session* session, const session::Path& path
   peer.current = winner;
   SetSlot(winner, Slot::kCurrent);
   // Before the session is published: a worker that sees it must know where to send.
-  if (winner == session) peer.path.path.Set(path);
+  if (winner == session) UsePath(peer, path);
   SetPeerMtu(peer, winner->setup().peer_mtu);
   peer.path.current.store(winner, std::memory_order_release);
   SetSlot(loser, Slot::kPrevious);

@@ -32,6 +32,9 @@ class World {
   virtual void ResolveAgain(uint32_t tunnel, uint32_t peer) = 0;
   // The smallest MTU announced by a peer of the tunnel changed, octets.
   virtual void SmallestMtu(uint32_t tunnel, uint32_t mtu) = 0;
+  // Frames to the peer leave from this address of ours now; Engine::SourceGone when that should
+  // end.
+  virtual void PathUsed(uint32_t /*tunnel*/, uint32_t /*peer*/, const session::Path& /*path*/) {}
   // Protocol 3: who the peer is and which address its netdev has (unset = not known yet), once it
   // was heard and whenever that changes.
   virtual void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) = 0;

@@ -17,7 +17,8 @@ constexpr const char* kNames[] = {"Hello",       "CarrierAdd",      "CarrierRemo
                                   "FloorUpdate", "NextHopWanted",   "ResolveWanted",
                                   "SmallestMtu", "DatapathChanged", "Ping",
                                   "Pong",        "ClassicRelay",    "ClassicPeer",
-                                  "ClassicOver", "Leave"};
+                                  "ClassicOver", "Leave",           "SourceGone",
+                                  "PathUsed"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 absl::Status Malformed(size_t type) {

@@ -363,6 +363,22 @@ void Fields(Ar& ar, ClassicPeer& m) {
 }
 
 template <typename Ar>
+void Fields(Ar& ar, SourceGone& m) {
+  ar.Number(m.tunnel);
+  ar.Number(m.peer);
+  Fields(ar, m.remote);
+  Fields(ar, m.local);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, PathUsed& m) {
+  ar.Number(m.tunnel);
+  ar.Number(m.peer);
+  Fields(ar, m.remote);
+  Fields(ar, m.local);
+}
+
+template <typename Ar>
 void Fields(Ar& ar, ClassicOver& m) {
   ar.Number(m.tunnel);
   ar.String(m.reason);

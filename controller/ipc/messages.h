@@ -155,6 +155,15 @@ struct ClassicRelay {
   std::string state;  // for status: "connected to 192.0.2.1:1080", "refused, again in 8 s"
 };
 
+// What was said of a path by PathUsed does not hold any more: the address is not this host's, or
+// the way to the peer leaves by another interface now. The kernel shall choose the address anew.
+struct SourceGone {
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+  Endpoint remote;
+  IpAddress local;
+};
+
 // ---- engine -> broker ----
 
 struct Ready {};  // maps adopted, control socket served
@@ -221,9 +230,18 @@ struct ClassicOver {
   std::string reason;
 };
 
-using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
-                             EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu,
-                             DatapathChanged, Ping, Pong, ClassicRelay, ClassicPeer, ClassicOver, Leave>;
+// Frames to the peer leave from `local`, the address at which it was heard last.
+struct PathUsed {
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+  Endpoint remote;
+  IpAddress local;
+};
+
+using Message =
+    std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove, EndpointResolved,
+                 NextHop, Reply, Ready, UpRequest, DownRequest, TunnelRemoved, FloorUpdate,
+                 NextHopWanted, ResolveWanted, SmallestMtu, DatapathChanged, Ping, Pong,
+                 ClassicRelay, ClassicPeer, ClassicOver, Leave, SourceGone, PathUsed>;
 
 }  // namespace cipe::ipc

@@ -13,6 +13,8 @@ namespace {
 constexpr int kDatagramsPerDrain = 256;
 constexpr size_t kReceiveBuffer = 64 * 1024;
 constexpr int kSocketBuffer = 1 << 20;
+// linux/rtnetlink.h has a mask for IPv4 rules only.
+constexpr uint32_t kIpv6Rules = 1u << (RTNLGRP_IPV6_RULE - 1);
 
 using Handler = std::function<void(const Event&)>;
 
@@ -26,6 +28,8 @@ void Report(const nlmsghdr& m, const Handler& handler) {
     handler(AddressEvent{type == RTM_DELADDR, *address});
   } else if (auto route = ParseRoute(m)) {
     if (!route->cached) handler(RouteEvent{type == RTM_DELROUTE, *route});
+  } else if (auto rule = ParseRule(m)) {
+    handler(RuleEvent{type == RTM_DELRULE, *rule});
   } else if (auto neighbour = ParseNeighbour(m)) {
     handler(NeighbourEvent{type == RTM_DELNEIGH, *neighbour});
   }
@@ -39,7 +43,7 @@ absl::StatusOr<Monitor> Monitor::Open() {
   sockaddr_nl self{};
   self.nl_family = AF_NETLINK;
   self.nl_groups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
-                   RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+                   RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | kIpv6Rules;
   // A full routing table can change at once; a smaller buffer only means an earlier resync.
   setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &kSocketBuffer, sizeof kSocketBuffer);
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&self), sizeof self) != 0) {

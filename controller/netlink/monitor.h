@@ -1,4 +1,4 @@
-// Changes of links, addresses, routes and neighbours as they happen (rtnetlink(7), multicast
+// Changes of links, addresses, routes, rules and neighbours as they happen (rtnetlink(7), multicast
 // groups).
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "netlink/link.h"
 #include "netlink/neighbour.h"
 #include "netlink/route.h"
+#include "netlink/rule.h"
 
 namespace cipe::netlink {
 
@@ -26,6 +27,10 @@ struct RouteEvent {
   bool removed = false;
   Route route;
 };
+struct RuleEvent {
+  bool removed = false;
+  Rule rule;
+};
 struct NeighbourEvent {
   bool removed = false;
   Neighbour neighbour;
@@ -33,7 +38,7 @@ struct NeighbourEvent {
 // Events were lost (ENOBUFS, netlink(7)): everything known has to be listed again.
 struct Resync {};
 
-using Event = std::variant<LinkEvent, AddressEvent, RouteEvent, NeighbourEvent, Resync>;
+using Event = std::variant<LinkEvent, AddressEvent, RouteEvent, NeighbourEvent, Resync, RuleEvent>;
 
 class Monitor {
  public:

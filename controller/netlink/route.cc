@@ -141,6 +141,7 @@ absl::StatusOr<std::vector<Route>> ListRoutes(Socket* socket, const RouteFilter&
     // Filtered here and not by the kernel: a table that does not exist would be an error there.
     rtmsg header{};
     header.rtm_family = ToAf(family);
+    header.rtm_protocol = filter.protocol;  // whoever has a full table need not hand it over
     Message message(RTM_GETROUTE, 0);
     message.PutHeader(header);
     CIPE_RETURN_IF_ERROR(socket->Dump(&message, "list routes", [&](const nlmsghdr& m) {
@@ -156,14 +157,16 @@ absl::StatusOr<std::vector<Route>> ListRoutes(Socket* socket, const RouteFilter&
 }
 
 absl::StatusOr<RouteLookup> LookupRoute(Socket* socket, const IpAddress& destination, uint32_t mark,
-                                        int oif) {
+                                        int oif, const IpAddress& source) {
   const std::string what = absl::StrCat("route to ", destination.ToString());
   if (!destination.is_set()) return absl::InvalidArgumentError(what);
   rtmsg header{};
   header.rtm_family = ToAf(destination.family);
   header.rtm_dst_len = static_cast<uint8_t>(destination.bits());
+  if (source.is_set()) header.rtm_src_len = static_cast<uint8_t>(source.bits());
   Message message(RTM_GETROUTE, 0);
   message.PutHeader(header);
+  if (source.is_set()) message.PutAddress(RTA_SRC, source);
   message.PutAddress(RTA_DST, destination);
   if (mark != 0) message.PutU32(RTA_MARK, mark);
   if (oif != 0) message.PutU32(RTA_OIF, static_cast<uint32_t>(oif));

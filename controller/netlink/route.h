@@ -58,9 +58,11 @@ struct RouteLookup {
   bool local = false;  // the destination is one of our own addresses
 };
 // What the kernel would do with a packet to `destination` that carries `mark` (0: none) and, where
-// `oif` is not 0, must leave there. Unavailable when there is no route or only a reject route.
+// `oif` is not 0, must leave there, from `source` where it is set. Unavailable when there is no
+// route or only a reject route.
 absl::StatusOr<RouteLookup> LookupRoute(Socket* socket, const IpAddress& destination,
-                                        uint32_t mark = 0, int oif = 0);
+                                        uint32_t mark = 0, int oif = 0,
+                                        const IpAddress& source = {});
 
 // The default route with the lowest metric in the main table; NotFound when there is none.
 absl::StatusOr<Route> DefaultRoute(Socket* socket, Family family);

@@ -27,25 +27,6 @@ TEST(TunnelMtu, LeavesRoomForTheOuterHeaders) {
   EXPECT_EQ(TunnelMtu(fixed, 1500), 1000u);
 }
 
-TEST(RoutedPrefixes, OnceEachAndNotWhatTheAddressesCover) {
-  const auto routes =
-      RoutedPrefixes(Sample({"10.9.0.2/24"}, {"10.9.0.0/24", "10.9.0.1/32", "10.0.1.0/24"}));
-  ASSERT_TRUE(routes.ok()) << routes.status();
-  EXPECT_EQ(*routes, (std::vector<IpPrefix>{*IpPrefix::Parse("10.0.1.0/24"),
-                                            *IpPrefix::Parse("10.9.0.1/32")}));
-}
-
-TEST(RoutedPrefixes, DefaultRouteNeedsAnotherTable) {
-  config::Tunnel t = Sample({"10.9.0.2/24"}, {"0.0.0.0/0"});
-  EXPECT_EQ(RoutedPrefixes(t).status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_NE(std::string(RoutedPrefixes(t).status().message()).find("Table = off"),
-            std::string::npos);
-  t.table = config::TableChoice::kOff;
-  EXPECT_TRUE(RoutedPrefixes(t)->empty());
-  t.table = config::TableChoice::kNumber;
-  EXPECT_EQ(RoutedPrefixes(t)->size(), 1u);
-}
-
 TEST(TunnelClone, CopiesSecretsToo) {
   config::Tunnel t = Sample({"10.9.0.2/24"}, {"10.0.0.0/8"});
   t.private_key.emplace();

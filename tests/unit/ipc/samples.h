@@ -187,6 +187,8 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(ClassicPeer{5, SampleEndpoint(), *IpAddress::Parse("10.0.1.2")});
   all.push_back(ClassicOver{5, "9 network errors"});
   all.push_back(Leave{});
+  all.push_back(SourceGone{5, 11, SampleEndpoint(), *IpAddress::Parse("192.0.2.7")});
+  all.push_back(PathUsed{5, 11, SampleEndpoint(), *IpAddress::Parse("2001:db8::7")});
   return all;
 }
 
