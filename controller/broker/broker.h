@@ -14,6 +14,7 @@
 #include "base/event_loop.h"
 #include "broker/carrier_table.h"
 #include "broker/classic_links.h"
+#include "broker/endpoint_book.h"
 #include "broker/floor_table.h"
 #include "broker/floor_writer.h"
 #include "broker/listeners.h"
@@ -90,7 +91,7 @@ class Broker {
   void Handle(const ipc::TunnelRemoved& m);
   void Handle(const ipc::FloorUpdate& m);
   void Handle(const ipc::NextHopWanted& m);
-  void Handle(const ipc::ResolveWanted& m);
+  void Handle(const ipc::EndpointFailed& m);
   void Handle(const ipc::SmallestMtu& m);
   void Handle(const ipc::ClassicPeer& m);
   void Handle(const ipc::ClassicOver& m);
@@ -116,11 +117,15 @@ class Broker {
   Tunnel* ByName(const std::string& name);
   Tunnel* ById(ipc::TunnelId id);
 
-  // Names of endpoints.
-  void ResolvePeer(ipc::TunnelId tunnel, ipc::PeerId peer);
-  void OnResolved(ipc::TunnelId tunnel, ipc::PeerId peer, Resolved answer);
+  // broker_endpoints.cc
+  std::unique_ptr<EndpointBook> MakeEndpointBook();
+  absl::Status CheckPeerEndpoint(ipc::TunnelId tunnel, ipc::PeerId peer, const Endpoint& endpoint);
+  bool Reachable(ipc::TunnelId tunnel, const Endpoint& endpoint);
+  void OnEndpoint(ipc::TunnelId tunnel, ipc::PeerId peer, const Endpoint& endpoint,
+                  const std::string& trouble);
 
   void OnNetworkChange();
+  void SettleSoon();
 
   // remake.cc
   void OnLinkGone(int ifindex);
@@ -130,8 +135,6 @@ class Broker {
   // up. RevisitDatapath returns whether to look again a while later.
   bool RevisitDatapath(Tunnel& tunnel);
   void RevisitDatapaths();
-  absl::StatusOr<Endpoint> PickEndpoint(const Tunnel& tunnel, const config::Peer& peer,
-                                        const Resolved& answer);
   bool EndsNow() const;
   void EndUnlessNeeded(Duration patience);
 
@@ -156,7 +159,6 @@ class Broker {
   std::map<ipc::TunnelId, Removal> removals_;
   std::vector<std::string> wanted_;
   std::map<std::string, ipc::PeerId> peer_ids_;  // "tunnel/identity": the same again after down
-  std::map<ipc::PeerId, TimerId> resolving_;     // asked, or waiting to be asked again
   ipc::TunnelId next_tunnel_ = 1;
   ipc::PeerId next_peer_ = 1;
   TimerId settle_timer_ = TimerId::kNone;
@@ -170,7 +172,8 @@ class Broker {
   bool ready_ = false;
   bool ending_ = false;  // what the last engine says about floors still counts, nothing else
   std::unique_ptr<Supervisor> supervisor_;
-  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<EndpointBook> endpoints_;
+  std::unique_ptr<Resolver> resolver_;  // before the book it goes: what it answers goes there
 };
 
 }  // namespace cipe::broker

@@ -1,11 +1,5 @@
 // What a change of the network, or of a peer's endpoint, means for tunnels that are up.
-#include <algorithm>
-#include <utility>
-#include <vector>
-
 #include "broker/broker.h"
-#include "broker/endpoint_check.h"
-#include "netlink/route.h"
 
 namespace cipe::broker {
 
@@ -27,35 +21,6 @@ void Broker::RevisitDatapaths() {
     calm_timer_ = TimerId::kNone;
     RevisitDatapaths();
   });
-}
-
-// Of the addresses of a name, the first that may be used and has a route; without any route the
-// first that may be used.
-absl::StatusOr<Endpoint> Broker::PickEndpoint(const Tunnel& tunnel, const config::Peer& peer,
-                                              const Resolved& answer) {
-  if (!answer.ok()) return answer.status();
-  std::vector<Endpoint> usable;
-  absl::Status refused = absl::NotFoundError("the name has no address");
-  for (const Endpoint& endpoint : *answer) {
-    if (tunnel.config().classic.has_value() && !endpoint.address.is_v4()) {
-      refused = absl::NotFoundError("the name has no IPv4 address, and protocol 3 knows no other");
-      continue;
-    }
-    absl::Status status =
-        CheckEndpoint(&socket_, tunnel.config(), tunnel.listen_port(), peer, endpoint);
-    if (status.ok()) {
-      usable.push_back(endpoint);
-    } else {
-      refused = std::move(status);
-    }
-  }
-  if (usable.empty()) return refused;
-  const auto reachable = std::find_if(usable.begin(), usable.end(), [&](const Endpoint& e) {
-    return netlink::LookupRoute(&socket_, e.address, tunnel.config().fwmark,
-                                static_cast<int>(e.scope_id))
-        .ok();
-  });
-  return reachable == usable.end() ? usable.front() : *reachable;
 }
 
 }  // namespace cipe::broker

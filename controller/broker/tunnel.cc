@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "broker/endpoint_check.h"
-#include "broker/resolver.h"
+#include "broker/library_resolver.h"
 #include "broker/tunnel_plan.h"
 #include "netlink/address.h"
 #include "netlink/link.h"

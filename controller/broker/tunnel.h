@@ -43,6 +43,9 @@ class Tunnel {
   // Its index may name another device by now.
   void ForgetNetdev() { ifindex_ = 0; }
   uint16_t listen_port() const { return udp_.port; }
+  bool HasSocket(Family family) const {
+    return (family == Family::kIpv4 ? udp_.v4 : udp_.v6).valid();
+  }
 
   // A peer's MTU became the smallest one, `smallest` octets, or is it no longer. Sets the netdev's
   // where the configuration leaves that to us (tunnel_plan.h, LinkMtu).

@@ -185,10 +185,12 @@ struct NextHopWanted {
   Endpoint endpoint;
 };
 
-// Ask for the peer's configured endpoint to be resolved again (no answer came from the last one).
-struct ResolveWanted {
+// No answer came from this configured endpoint of the peer: another one is wanted, and its name's
+// addresses are in doubt. Answered by EndpointResolved when there is another.
+struct EndpointFailed {
   TunnelId tunnel = 0;
   PeerId peer = 0;
+  Endpoint endpoint;
 };
 
 // The smallest MTU that a peer of the tunnel announced, octets, whenever that changes.
@@ -219,7 +221,7 @@ struct ClassicOver {
 
 using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
                              EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu,
+                             TunnelRemoved, FloorUpdate, NextHopWanted, EndpointFailed, SmallestMtu,
                              DatapathChanged, Ping, Pong, ClassicRelay, ClassicPeer, ClassicOver>;
 
 }  // namespace cipe::ipc

@@ -26,13 +26,17 @@ TimerDecision LookAtTimers(const PeerPath& path, const TimerSettings& settings, 
   const Instant data_sent = Load(path.last_data_sent), sent = Load(path.last_sent);
   const Instant data_received = Load(path.last_data_received), received = Load(path.last_received);
   TimerDecision decision;
+  const Instant late = session_created + protocol::kSessionLifetime - protocol::kDeadTimeout;
   if (initiator) {
-    const Instant late = session_created + protocol::kSessionLifetime - protocol::kDeadTimeout;
     decision.handshake |= data_sent >= session_created + settings.rekey;
     decision.handshake |= data_received >= late;
   }
-  decision.handshake |=
+  if (settings.keep_session) {
+    decision.handshake |= now >= late + (initiator ? Duration{} : protocol::kHandshakeRetry);
+  }
+  decision.dead =
       HeldFor(data_sent > received, protocol::kDeadTimeout, now, &state->unanswered_since);
+  decision.handshake |= decision.dead;
   decision.keepalive |=
       HeldFor(data_received > sent, protocol::kKeepaliveTimeout, now, &state->unreplied_since);
   if (settings.persistent_keepalive > Duration::zero()) {
