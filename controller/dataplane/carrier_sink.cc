@@ -1,6 +1,7 @@
 #include "dataplane/carrier_sink.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 namespace cipe::dataplane {
@@ -43,8 +44,10 @@ SendResult CarrierSink::SendUdp(const session::Path& path, const packet::OuterFi
   if (port == nullptr) return SendResult::kError;
   const IpAddress* local = path.local.is_set() ? &path.local : nullptr;
   ports::SendResult result = port->Send(path.remote, local, fields, data, total, each);
-  if (result.status == ports::SendStatus::kUnreachable && local != nullptr && result.sent == 0) {
-    // The address we were reached at may be gone; the kernel picks one.
+  const bool unusable = result.status == ports::SendStatus::kUnreachable || result.error == EINVAL;
+  if (unusable && local != nullptr && result.sent == 0) {
+    // The address we were reached at may be gone (EINVAL, where it is no address of this host any
+    // more); the kernel picks one.
     result = port->Send(path.remote, nullptr, fields, data, total, each);
   }
   return FromPort(result.status);

@@ -26,7 +26,8 @@ void Engine::NotePeerState(Peer& peer, PeerState state) {
 }
 
 void Engine::SendEcho(Peer& peer, Instant now) {
-  const uint64_t id = (uint64_t{rng_.U32()} << 32) | rng_.U32();
+  // Requests that probe the path have the highest bit, these never.
+  const uint64_t id = (uint64_t{rng_.U32() >> 1} << 32) | rng_.U32();
   const protocol::ControlMessage echo = protocol::EchoRequest{id};
   std::array<uint8_t, protocol::kLongestControl> plaintext;
   const size_t size = protocol::ControlSize(echo);

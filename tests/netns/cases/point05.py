@@ -23,7 +23,8 @@ def move(pair, family):
     nodad = ["nodad"] if family == 6 else []
     pair.a.run("ip", "address", "add", f"{new}/{length}", "dev", "eth0", *nodad)
     pair.a.run("ip", "address", "delete", f"{old}/{length}", "dev", "eth0")
-    # The route goes with its last address of the old spelling.
+    # Others of the same network may have gone with the first, and the route with them.
+    pair.a.run("ip", "address", "replace", f"{new}/{length}", "dev", "eth0", *nodad)
     pair.a.run("ip", f"-{family}", "route", "replace", "default", "via", ROUTER[family][0])
 
 
