@@ -245,6 +245,22 @@ TEST_F(EndpointsTest, BothEndsRoamBetweenFamilies) {
   EXPECT_EQ(net_->a->AllDrops() + net_->b->AllDrops(), 0u);
 }
 
+// Whoever answers at once has always sent something later than he heard, and lacks nothing.
+TEST_F(EndpointsTest, AnsweringEachPacketIsNoSignOfSilence) {
+  Start({Spec(One())});
+  Run(1s);
+  const size_t before = sent();
+  for (int i = 0; i < 100 * 4; ++i) {
+    net_->AToB(1);
+    net_->Run(20ms);
+    net_->BToA(2);
+    Run(230ms);
+  }
+  for (size_t i = before; i < sent(); ++i) {
+    EXPECT_NE(net_->network.record[i].octets[0], protocol::kTypeInitiation) << i;
+  }
+}
+
 TEST_F(EndpointsTest, WhatThisHostCannotSendGetsNoSecondTry) {
   Start({Spec(One()), Spec(Two())});
   net_->a->RestartDaemon();
