@@ -19,7 +19,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr auto kResolveAgain = seconds(10);
 // Bursts of netlink events (a link going up brings dozens) are looked at once.
 constexpr auto kSettle = milliseconds(100);
 // A path MTU that ICMP lowered comes back without an event (ip_rt_mtu_expires, 600 s).
@@ -90,6 +89,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
           loop, [this] { return state_.SaveFloors(floors_.ForDisk()); })),
       listeners_(maps_),
       hooks_(loop),
+      endpoints_(MakeEndpointBook()),
       resolver_(std::make_unique<Resolver>(loop)) {
   SystemRng().Fill(seal_key_.UnsafeMutableBytes());
   const auto tell = [this](ipc::Message m) { Tell(std::move(m)); };
@@ -102,6 +102,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
 Broker::~Broker() {
   if (disowned_) return;
   resolver_.reset();
+  endpoints_.reset();
   loop_.Unwatch(monitor_.fd());
   for (const TimerId timer :
        {settle_timer_, calm_timer_, narrow_timer_, stop_timer_, idle_timer_, truce_timer_}) {
@@ -109,7 +110,6 @@ Broker::~Broker() {
   }
   for (auto& [name, timer] : remake_timers_) loop_.Cancel(timer);
   for (auto& [id, removal] : removals_) loop_.Cancel(removal.timer);
-  for (auto& [peer, timer] : resolving_) loop_.Cancel(timer);
   // First the engine: its descriptors would keep sockets and keys alive.
   ending_ = true;
   supervisor_.reset();
@@ -224,7 +224,7 @@ void Broker::Handle(const ipc::NextHopWanted& m) {
   next_hops_->Want(m.tunnel, tunnel->fwmark(), m.endpoint);
 }
 
-void Broker::Handle(const ipc::ResolveWanted& m) { ResolvePeer(m.tunnel, m.peer); }
+void Broker::Handle(const ipc::EndpointFailed& m) { endpoints_->Failed(m.peer, m.endpoint); }
 
 void Broker::Handle(const ipc::ClassicPeer& m) {
   if (Tunnel* tunnel = ById(m.tunnel); tunnel != nullptr) classic_->OnPeer(tunnel, m);
@@ -257,10 +257,10 @@ absl::StatusOr<ipc::TunnelId> Broker::BringUp(config::Tunnel config) {
   classic_->OpenLog(t);
   tunnels_[id] = std::move(tunnel);
   SyncListeners();
-  Tell(Describe(*t, /*takeover=*/false));
-  for (const ipc::PeerSetup& peer : t->peers) {
-    if (!peer.endpoint.is_set()) ResolvePeer(id, peer.peer);
+  for (size_t i = 0; i < t->peers.size(); ++i) {
+    t->peers[i].endpoint = endpoints_->Add(id, t->peers[i].peer, t->config().peers[i].endpoints);
   }
+  Tell(Describe(*t, /*takeover=*/false));
   classic_->OnUp(t);
   return id;
 }
@@ -285,16 +285,11 @@ absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
 absl::Status Broker::SetUpPeers(Tunnel* tunnel) {
   const config::Tunnel& config = tunnel->config();
   CIPE_ASSIGN_OR_RETURN(tunnel->identities, IdentitiesOf(config));
-  for (const config::Peer& peer : config.peers) {
-    const Identities& who = tunnel->identities[tunnel->peers.size()];
+  for (const Identities& who : tunnel->identities) {
     ipc::PeerSetup setup;
     ipc::PeerId& id = peer_ids_[absl::StrCat(config.name, "/", who.peer)];
     if (id == 0) id = next_peer_++;
     setup.peer = id;
-    if (!peer.endpoints.empty()) {
-      const auto endpoint = ParseNumericEndpoint(peer.endpoints.front());
-      if (endpoint.ok()) setup.endpoint = *endpoint;
-    }
     tunnel->peers.push_back(setup);
   }
   for (const Identities& who : tunnel->identities) floors_.Use(who);
@@ -309,8 +304,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   next_hops_->Forget(id);
   sources_->Forget(id);
   for (const ipc::PeerSetup& peer : tunnel.mapped()->peers) {
-    const auto resolving = resolving_.extract(peer.peer);
-    if (!resolving.empty()) loop_.Cancel(resolving.mapped());
+    endpoints_->Remove(peer.peer);
     maps_.peers().Delete(peer.peer).IgnoreError();
   }
   // Its engine is done with it or dead: what that sent last has been read.
@@ -390,42 +384,6 @@ Tunnel* Broker::ById(ipc::TunnelId id) {
   return found == tunnels_.end() ? nullptr : found->second.get();
 }
 
-void Broker::ResolvePeer(ipc::TunnelId id, ipc::PeerId peer) {
-  Tunnel* tunnel = ById(id);
-  const size_t index = tunnel == nullptr ? Tunnel::npos : tunnel->IndexOf(peer);
-  if (index == Tunnel::npos) return;
-  const auto& specs = tunnel->config().peers[index].endpoints;
-  // One question per peer at a time, however often the engine asks.
-  if (specs.empty() || resolving_.contains(peer)) return;
-  resolving_[peer] = TimerId::kNone;
-  resolver_->Resolve(specs.front(), [this, id, peer](Resolved answer) {
-    OnResolved(id, peer, std::move(answer));
-  });
-}
-
-void Broker::OnResolved(ipc::TunnelId id, ipc::PeerId peer, Resolved answer) {
-  Tunnel* tunnel = ById(id);
-  const size_t index = tunnel == nullptr ? Tunnel::npos : tunnel->IndexOf(peer);
-  if (index == Tunnel::npos) return;
-  const auto picked = PickEndpoint(*tunnel, tunnel->config().peers[index], answer);
-  if (!picked.ok()) {
-    Log(Severity::kWarning, "tunnel ", tunnel->config().name, ", peer ",
-        tunnel->config().peers[index].name, ": ", picked.status().message(),
-        "; asked again in 10 s");
-    Tell(ipc::EndpointResolved{id, peer, {}, std::string(picked.status().message())});
-    resolving_[peer] = loop_.After(kResolveAgain, [this, id, peer] {
-      resolving_.erase(peer);
-      ResolvePeer(id, peer);
-    });
-    return;
-  }
-  resolving_.erase(peer);
-  tunnel->peers[index].endpoint = *picked;
-  // The way there may be by another interface than the one that was guessed before.
-  if (RevisitDatapath(*tunnel)) RevisitDatapaths();
-  Tell(ipc::EndpointResolved{id, peer, *picked, ""});
-}
-
 void Broker::OnNetworkChange() {
   const absl::Status status = monitor_.Drain([this](const netlink::Event& event) {
     if (const auto* link = std::get_if<netlink::LinkEvent>(&event); link && !link->removed) {
@@ -443,6 +401,11 @@ void Broker::OnNetworkChange() {
     Log(Severity::kError, "netlink monitor: ", status.message());
     loop_.Unwatch(monitor_.fd());
   }
+  if (paths_changed_) endpoints_->NetworkChanged();
+  SettleSoon();
+}
+
+void Broker::SettleSoon() {
   if (settle_timer_ != TimerId::kNone) return;
   settle_timer_ = loop_.After(kSettle, [this] {
     settle_timer_ = TimerId::kNone;

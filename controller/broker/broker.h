@@ -15,6 +15,7 @@
 #include "base/event_loop.h"
 #include "broker/carrier_table.h"
 #include "broker/classic_links.h"
+#include "broker/endpoint_book.h"
 #include "broker/floor_table.h"
 #include "broker/floor_writer.h"
 #include "broker/handover.h"
@@ -106,7 +107,7 @@ class Broker {
   void Handle(const ipc::TunnelRemoved& m);
   void Handle(const ipc::FloorUpdate& m);
   void Handle(const ipc::NextHopWanted& m);
-  void Handle(const ipc::ResolveWanted& m);
+  void Handle(const ipc::EndpointFailed& m);
   void Handle(const ipc::SmallestMtu& m);
   void Handle(const ipc::PathUsed& m);
   void Handle(const ipc::ClassicPeer& m);
@@ -138,9 +139,12 @@ class Broker {
   Tunnel* ByName(const std::string& name);
   Tunnel* ById(ipc::TunnelId id);
 
-  // Names of endpoints.
-  void ResolvePeer(ipc::TunnelId tunnel, ipc::PeerId peer);
-  void OnResolved(ipc::TunnelId tunnel, ipc::PeerId peer, Resolved answer);
+  // broker_endpoints.cc
+  std::unique_ptr<EndpointBook> MakeEndpointBook();
+  absl::Status CheckPeerEndpoint(ipc::TunnelId tunnel, ipc::PeerId peer, const Endpoint& endpoint);
+  bool Reachable(ipc::TunnelId tunnel, const Endpoint& endpoint);
+  void OnEndpoint(ipc::TunnelId tunnel, ipc::PeerId peer, const Endpoint& endpoint,
+                  const std::string& trouble);
 
   void OnNetworkChange();
   // broker_network.cc: notes what the event may have taken from our routes; puts that back.
@@ -153,6 +157,7 @@ class Broker {
   Handover DescribeAll(int runtime_lock) const;
   absl::Status GiveAll(int runtime_lock, const Give& give) const;
   void ResumeAfterHandover();
+  void SettleSoon();
 
   // remake.cc
   void OnLinkGone(int ifindex);
@@ -162,8 +167,6 @@ class Broker {
   // up. RevisitDatapath returns whether to look again a while later.
   bool RevisitDatapath(Tunnel& tunnel);
   void RevisitDatapaths();
-  absl::StatusOr<Endpoint> PickEndpoint(Tunnel& tunnel, const config::Peer& peer,
-                                        const Resolved& answer);
   bool EndsNow() const;
   void EndUnlessNeeded(Duration patience);
 
@@ -193,7 +196,6 @@ class Broker {
   std::map<ipc::TunnelId, std::vector<uint64_t>> lowering_;  // their PreDown runs; requests
   std::vector<std::string> wanted_;
   std::map<std::string, ipc::PeerId> peer_ids_;  // "tunnel/identity": the same again after down
-  std::map<ipc::PeerId, TimerId> resolving_;     // asked, or waiting to be asked again
   ipc::TunnelId next_tunnel_ = 1;
   ipc::PeerId next_peer_ = 1;
   TimerId settle_timer_ = TimerId::kNone;
@@ -211,7 +213,8 @@ class Broker {
   bool disowned_ = false;  // what is here is still another daemon's: nothing may be taken away
   bool ending_ = false;    // what the last engine says about floors still counts, nothing else
   std::unique_ptr<Supervisor> supervisor_;
-  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<EndpointBook> endpoints_;
+  std::unique_ptr<Resolver> resolver_;  // before the book it goes: what it answers goes there
 };
 
 }  // namespace cipe::broker

@@ -114,8 +114,10 @@ void Broker::TakeOverTunnel(TunnelHandover from) {
   t->identities = *std::move(identities);
   for (const Identities& who : t->identities) floors_.Use(who);
   classic_->OnAdopted(t, ip_up_ran, ptpaddr);
-  for (const ipc::PeerSetup& peer : t->peers) {
-    if (!peer.endpoint.is_set()) ResolvePeer(id, peer.peer);
+  for (size_t i = 0; i < t->peers.size(); ++i) {
+    ipc::PeerSetup& peer = t->peers[i];
+    const Endpoint first = endpoints_->Add(id, peer.peer, t->config().peers[i].endpoints);
+    if (!peer.endpoint.is_set()) peer.endpoint = first;
   }
 }
 

@@ -73,32 +73,4 @@ void Broker::RestoreRoutes() {
   });
 }
 
-// Of the addresses of a name, the first that may be used and has a route; without any route the
-// first that may be used.
-absl::StatusOr<Endpoint> Broker::PickEndpoint(Tunnel& tunnel, const config::Peer& peer,
-                                              const Resolved& answer) {
-  if (!answer.ok()) return answer.status();
-  std::vector<Endpoint> usable;
-  absl::Status refused = absl::NotFoundError("the name has no address");
-  for (const Endpoint& endpoint : *answer) {
-    if (tunnel.config().classic.has_value() && !endpoint.address.is_v4()) {
-      refused = absl::NotFoundError("the name has no IPv4 address, and protocol 3 knows no other");
-      continue;
-    }
-    absl::Status status = tunnel.AdmitEndpoint(peer, endpoint);
-    if (status.ok()) {
-      usable.push_back(endpoint);
-    } else {
-      refused = std::move(status);
-    }
-  }
-  next_hops_->SetMark(tunnel.id(), tunnel.fwmark());  // it may have got one for this address
-  if (usable.empty()) return refused;
-  const auto reachable = std::find_if(usable.begin(), usable.end(), [&](const Endpoint& e) {
-    return netlink::LookupRoute(&socket_, e.address, tunnel.fwmark(), static_cast<int>(e.scope_id))
-        .ok();
-  });
-  return reachable == usable.end() ? usable.front() : *reachable;
-}
-
 }  // namespace cipe::broker

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -18,9 +19,10 @@ socks::Credentials CredentialsOf(const config::ClassicOptions& options) {
 
 absl::StatusOr<Endpoint> Choose(Resolved answer) {
   if (!answer.ok()) return answer.status();
-  const auto v4 = std::find_if(answer->begin(), answer->end(),
-                               [](const Endpoint& e) { return e.address.is_v4(); });
-  return v4 == answer->end() ? answer->front() : *v4;
+  const std::vector<Endpoint>& all = answer->endpoints;
+  const auto v4 =
+      std::find_if(all.begin(), all.end(), [](const Endpoint& e) { return e.address.is_v4(); });
+  return v4 == all.end() ? all.front() : *v4;
 }
 
 }  // namespace

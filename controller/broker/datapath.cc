@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
-#include "broker/resolver.h"
+#include "broker/library_resolver.h"
 #include "netlink/route.h"
 
 namespace cipe::broker {

@@ -1,116 +1,67 @@
 #include "broker/resolver.h"
 
-#include <netdb.h>
-#include <sys/socket.h>
-
-#include <algorithm>
-#include <condition_variable>
-#include <cstring>
-#include <deque>
-#include <mutex>
-#include <thread>
+#include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-
 namespace cipe::broker {
-namespace {
 
-constexpr size_t kMaxWaiting = 65536;
-
-Resolved AskLibrary(const config::EndpointSpec& spec, int flags) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_DGRAM;
-  hints.ai_flags = flags | AI_NUMERICSERV;
-  addrinfo* list = nullptr;
-  const int error = getaddrinfo(spec.host.c_str(), absl::StrCat(spec.port).c_str(), &hints, &list);
-  if (error != 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot resolve ", spec.host, ": ", gai_strerror(error)));
-  }
-  std::vector<Endpoint> found;
-  for (const addrinfo* a = list; a != nullptr; a = a->ai_next) {
-    sockaddr_storage address{};
-    std::memcpy(&address, a->ai_addr, std::min<size_t>(a->ai_addrlen, sizeof address));
-    const Endpoint endpoint = Endpoint::FromSockaddr(address);
-    if (endpoint.is_set()) found.push_back(endpoint);
-  }
-  freeaddrinfo(list);
-  if (found.empty()) return absl::UnavailableError(absl::StrCat(spec.host, " has no address"));
-  return found;
-}
-
-}  // namespace
-
-struct Resolver::Shared {
-  struct Question {
-    config::EndpointSpec spec;
-    Done done;
-  };
-  std::mutex mutex;
-  std::condition_variable wake;
-  std::deque<Question> questions;
-  EventLoop* loop;  // null: the resolver has gone
-  Lookup lookup;
-};
-
-absl::StatusOr<Endpoint> ParseNumericEndpoint(const config::EndpointSpec& spec) {
-  Resolved found = AskLibrary(spec, AI_NUMERICHOST);
-  if (!found.ok()) return absl::NotFoundError(absl::StrCat(spec.host, " is a name"));
-  return found->front();
-}
-
-Resolver::Resolver(EventLoop& loop, Lookup lookup) : shared_(std::make_shared<Shared>()) {
-  shared_->loop = &loop;
-  shared_->lookup = lookup ? std::move(lookup)
-                           : [](const config::EndpointSpec& spec) { return AskLibrary(spec, 0); };
-  // Detached: it may sit in the C library long after we want to end.
-  std::thread(Work, shared_).detach();
-}
+Resolver::Resolver(EventLoop& loop, LibraryResolver::Lookup lookup)
+    : loop_(loop), library_(loop, std::move(lookup)) {}
 
 Resolver::~Resolver() {
-  const std::lock_guard lock(shared_->mutex);
-  shared_->loop = nullptr;
-  shared_->questions.clear();
-  shared_->wake.notify_all();
+  for (const auto& [number, timer] : later_) loop_.Cancel(timer);
+}
+
+void Resolver::Later(Done done, Resolved answer) {
+  const uint64_t number = next_++;
+  later_[number] = loop_.After(Duration::zero(),
+                               [this, number, done = std::move(done), answer = std::move(answer)] {
+                                 later_.erase(number);
+                                 done(answer);
+                               });
 }
 
 void Resolver::Resolve(const config::EndpointSpec& spec, Done done) {
-  const std::lock_guard lock(shared_->mutex);
-  if (shared_->questions.size() >= kMaxWaiting) {
-    shared_->loop->Post([done = std::move(done)] {
-      done(absl::ResourceExhaustedError("too many names are waiting to be resolved"));
-    });
-    return;
+  if (const auto number = ParseNumericEndpoint(spec); number.ok()) {
+    return Later(std::move(done), DnsAnswer{{*number}, std::chrono::hours(24)});
   }
-  shared_->questions.push_back({spec, std::move(done)});
-  shared_->wake.notify_one();
+  if (waiting_.size() >= kMostWaiting) {
+    return Later(std::move(done),
+                 absl::ResourceExhaustedError("too many names are waiting to be resolved"));
+  }
+  waiting_.push_back({spec, std::move(done), nullptr});
+  StartNext();
 }
 
-void Resolver::Work(std::shared_ptr<Shared> shared) {
-  std::unique_lock lock(shared->mutex);
-  while (true) {
-    shared->wake.wait(lock, [&] { return shared->loop == nullptr || !shared->questions.empty(); });
-    if (shared->loop == nullptr) return;
-    Shared::Question question = std::move(shared->questions.front());
-    shared->questions.pop_front();
-    lock.unlock();
-    Resolved answer = shared->lookup(question.spec);
-    lock.lock();
-    if (shared->loop == nullptr) return;
-    shared->loop->Post([done = std::move(question.done), answer = std::move(answer),
-                        weak = std::weak_ptr<Shared>(shared)] {
-      // The resolver may have gone between the posting and now; its owner with it.
-      const auto alive = weak.lock();
-      if (alive == nullptr) return;
-      {
-        const std::lock_guard inner(alive->mutex);
-        if (alive->loop == nullptr) return;
-      }
-      done(answer);
-    });
+void Resolver::StartNext() {
+  while (!waiting_.empty() && running_.size() < kAtOnce) {
+    const uint64_t number = next_++;
+    Question& question = running_[number] = std::move(waiting_.front());
+    waiting_.pop_front();
+    question.query = std::make_unique<DnsQuery>(
+        loop_, question.spec,
+        [this, number](Resolved answer) { OnDns(number, std::move(answer)); });
   }
+}
+
+void Resolver::OnDns(uint64_t number, Resolved answer) {
+  auto node = running_.extract(number);  // the query goes when this returns
+  Question& question = node.mapped();
+  StartNext();
+  if (answer.ok()) return question.done(std::move(answer));
+  // Servers that are silent for DNS are silent for the C library too, which waits even longer.
+  if (absl::IsDeadlineExceeded(answer.status())) {
+    return question.done(absl::UnavailableError(answer.status().message()));
+  }
+  AskLibrary(question.spec, std::move(question.done));
+}
+
+void Resolver::AskLibrary(const config::EndpointSpec& spec, Done done) {
+  library_.Resolve(spec, [done = std::move(done)](Found found) {
+    if (!found.ok()) return done(found.status());
+    if (found->size() > DnsQuery::kMostAddresses) found->resize(DnsQuery::kMostAddresses);
+    done(DnsAnswer{*std::move(found), kLibraryTtl});
+  });
 }
 
 }  // namespace cipe::broker

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "broker/resolver.h"
+#include "broker/library_resolver.h"
 #include "broker/tunnel_plan.h"
 #include "netlink/address.h"
 #include "netlink/link.h"

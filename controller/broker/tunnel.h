@@ -68,6 +68,9 @@ class Tunnel {
   // May outer packets go to `endpoint`? One inside AllowedIPs gets routes around it first.
   absl::Status AdmitEndpoint(const config::Peer& peer, const Endpoint& endpoint);
   uint16_t listen_port() const { return udp_.port; }
+  bool HasSocket(Family family) const {
+    return (family == Family::kIpv4 ? udp_.v4 : udp_.v6).valid();
+  }
 
   // A peer's MTU became the smallest one, `smallest` octets, or is it no longer. Sets the netdev's
   // where the configuration leaves that to us (tunnel_plan.h, LinkMtu).

@@ -73,6 +73,8 @@ const char* PeerStatusName(PeerStatus status) {
       return "no_answer";
     case PeerStatus::kIdle:
       return "idle";
+    case PeerStatus::kDead:
+      return "dead";
     case PeerStatus::kNoEndpoint:
       return "no_endpoint";
   }

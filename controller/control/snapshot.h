@@ -31,6 +31,7 @@ enum class PeerStatus {
   kNoAnswer,     // initiations went unanswered; `why` has the likeliest reason
   kIdle,         // no session and nothing to send
   kNoEndpoint,   // cannot start: waits for the peer
+  kDead,         // its Ping goes unanswered, and nothing else is heard either
 };
 const char* PeerStatusName(PeerStatus status);
 
@@ -93,6 +94,7 @@ struct PeerSnapshot {
   std::optional<std::string> rung_reason;  // why it stopped there
   std::optional<uint32_t> path_mtu;
   std::optional<int> persistent_keepalive;  // seconds; nullopt = off
+  std::optional<double> rtt_ms;             // of the last Ping that was answered
   PeerStatus status = PeerStatus::kIdle;
   std::optional<std::string> why;     // likeliest reason for having no session
   std::optional<std::string> advice;  // what to do about just that

@@ -32,6 +32,11 @@ void Read(const Json& object, const char* name, Integer* out) {
   }
 }
 
+void Read(const Json& object, const char* name, double* out) {
+  const Json* value = Find(object, name);
+  if (value != nullptr && value->is_number()) *out = value->get<double>();
+}
+
 template <typename T>
 void Read(const Json& object, const char* name, std::optional<T>* out) {
   if (Find(object, name) == nullptr) return;
@@ -133,8 +138,9 @@ void Read(const Json& object, PeerSnapshot* out) {
   Read(object, "persistent_keepalive", &out->persistent_keepalive);
   ReadName(object, "status",
            {PeerStatus::kConnected, PeerStatus::kHandshaking, PeerStatus::kNoAnswer,
-            PeerStatus::kIdle, PeerStatus::kNoEndpoint},
+            PeerStatus::kIdle, PeerStatus::kNoEndpoint, PeerStatus::kDead},
            PeerStatusName, &out->status);
+  Read(object, "rtt_ms", &out->rtt_ms);
   Read(object, "why", &out->why);
   Read(object, "advice", &out->advice);
   Read(object, "drops", &out->drops);

@@ -340,7 +340,9 @@ int DataPlane::Send(uint32_t id, const session::Path& path, absl::Span<const uin
   if (const ClassicPath* classic = tunnel.ports.path->classic) fields.ttl = classic->ttl;
   ports::SendResult r =
       port->Send(path.remote, local, fields, frame.data(), frame.size(), frame.size());
-  if (r.status == ports::SendStatus::kUnreachable && local != nullptr) {
+  // As CarrierSink: our own address may be gone.
+  const bool unusable = r.status == ports::SendStatus::kUnreachable || r.error == EINVAL;
+  if (unusable && local != nullptr) {
     r = port->Send(path.remote, nullptr, fields, frame.data(), frame.size(), frame.size());
   }
   if (r.status == ports::SendStatus::kSent) return 0;

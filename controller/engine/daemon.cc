@@ -308,8 +308,8 @@ void Daemon::SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
   Tell(ipc::FloorUpdate{request, tunnel, peer, floor});
 }
 
-void Daemon::ResolveAgain(uint32_t tunnel, uint32_t peer) {
-  Tell(ipc::ResolveWanted{tunnel, peer});
+void Daemon::EndpointFailed(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) {
+  Tell(ipc::EndpointFailed{tunnel, peer, endpoint});
 }
 
 void Daemon::PathUsed(uint32_t tunnel, uint32_t peer, const session::Path& path) {

@@ -31,7 +31,7 @@ class Daemon final : public World {
   void Settle(uint32_t tunnel) override;
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                  bool must_be_durable) override;
-  void ResolveAgain(uint32_t tunnel, uint32_t peer) override;
+  void EndpointFailed(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) override;
   void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
   void PathUsed(uint32_t tunnel, uint32_t peer, const session::Path& path) override;
   void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) override;

@@ -71,9 +71,18 @@ Engine::Diagnosis Engine::NoAnswer(const Peer& peer) {
                    " open, is ciped up there, and does it know our public key?")};
 }
 
+Engine::Diagnosis Engine::Dead(const Peer& peer) const {
+  const int64_t heard = peer.path.last_received.load(std::memory_order_relaxed);
+  const auto ago =
+      std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - FromNanos(heard)).count();
+  return {absl::StrCat("no answer to ", Liveness::kMisses, " pings in a row through the tunnel",
+                       heard == 0 ? "" : absl::StrCat(", last heard ", ago, " s ago")),
+          "is the other end up, and does the path to it still work?"};
+}
+
 Engine::Diagnosis Engine::Diagnose(const Peer& peer) const {
   if (ClassicPeers::Is(*peer.tunnel)) return {ClassicPeers::WhyNot(peer), ""};
-  if (peer.current != nullptr) return {};
+  if (peer.current != nullptr && !peer.liveness.dead()) return {};
   if (peer.clock_behind) {
     return {
         absl::StrCat("clock: its initiations are older than the last one accepted, so its clock ",
@@ -93,6 +102,9 @@ Engine::Diagnosis Engine::Diagnose(const Peer& peer) const {
   }
   if (!peer.tunnel->datapath.trouble.empty()) {
     return {peer.tunnel->datapath.trouble, "bring the carrier up, or plug it in"};
+  }
+  if (peer.liveness.dead() && (peer.current != nullptr || !peer.attempt.has_value())) {
+    return Dead(peer);
   }
   if (!peer.attempt.has_value()) return {peer.trouble, ""};
   if (peer.attempt->waiting_for_floor) {

@@ -76,7 +76,7 @@ absl::Status Engine::FillPeer(Tunnel& tunnel, config::Peer config, const ipc::Pe
   peer.path.peer = setup.peer;
   peer.path.tunnel = tunnel.id();
   peer.configured = setup.endpoint;
-  peer.path.path.Set({setup.endpoint, {}});
+  TakeFromBook(peer);
   if (tunnel.config.classic.has_value()) {
     // Its one key is the tunnel's: ClassicPeers. No time stamps either, so no sender.
   } else if (peer.config.auth == config::Auth::kSharedKey) {
@@ -216,29 +216,6 @@ void Engine::DatapathChanged(ipc::DatapathChanged& changed) {
   world_.Report({control::EventKind::kRungChanged, tunnel->config.name, "", std::move(details)});
 }
 
-void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endpoint,
-                              const std::string& trouble) {
-  Peer* peer = FindPeer(tunnel, id);
-  if (peer == nullptr) return;
-  peer->name_trouble = trouble;
-  if (!endpoint.is_set()) return;  // the last address that was known goes on being tried
-  const Endpoint before = std::exchange(peer->configured, endpoint);
-  // The same answer is no news: whoever was given up waits for traffic.
-  if (before == endpoint) return;
-  // An authenticated path wins over a name's answer; tries take turns between the two.
-  if (Connected(*peer)) return;
-  const Endpoint remote = peer->path.path.Get().remote;
-  if (!remote.is_set() || remote == before) {
-    peer->path.path.Set({endpoint, {}});
-    SavePeer(*peer);
-  }
-  if (ClassicPeers::Is(*peer->tunnel)) {
-    if (peer->tunnel->classic->started) classic_.Start(*peer->tunnel);
-    return;
-  }
-  StartHandshake(*peer);
-}
-
 void Engine::NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors) {
   Tunnel* t = FindTunnel(tunnel);
   if (t == nullptr || errors.empty()) return;
@@ -304,7 +281,7 @@ void Engine::HandleEvents() {
         peer->path.handshake_wanted = peer->attempt.has_value();
         break;
       case EventType::kRekeyWanted:
-        if (session == peer->current) StartHandshake(*peer);
+        if (session == peer->current) StartHandshake(*peer, /*rekey=*/true);
         break;
       case EventType::kConfirmed:
         if (session != nullptr) Confirm(*peer, *session, event.path);

@@ -35,6 +35,9 @@
 
 namespace cipe::engine {
 
+// Initiations to an endpoint before the next one has its turn.
+inline constexpr int kTries = 2;
+
 struct EngineOptions {
   protocol::NodeId node_id{};  // of this host, kept across restarts
   AeadBackend backend = AeadBackend::kOpenSsl;
@@ -70,10 +73,11 @@ class Engine {
   Tunnel* FindTunnel(uint32_t tunnel);
   Tunnel* FindTunnel(absl::string_view name);
 
-  // `endpoint` unset: there is none, because of `trouble`.
   // The peer is no longer sent to from path.local, if it was. It hears of it at once, so that what
   // it sends finds the new address without waiting for a timeout.
   void SourceGone(uint32_t tunnel, uint32_t peer, const session::Path& path);
+  // What the endpoint book says now. Taken at once while there is no session, else with the next
+  // handshake. `endpoint` unset: there is none, because of `trouble`.
   void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint,
                         const std::string& trouble = "");
   // Carriers came or went; the MTU announced is from the next handshake on.
@@ -113,8 +117,8 @@ class Engine {
   void HandleEvents();
   // Runs timers; returns when to call again at the latest.
   Instant Tick();
-  // Starts a handshake unless one is under way.
-  void StartHandshake(Peer& peer);
+  // Starts a handshake unless one is under way. `rekey`: while a session works.
+  void StartHandshake(Peer& peer, bool rekey = false);
 
   // Likeliest reason why the peer has no session, as far as this side can know; empty when it has.
   std::string WhyNoSession(const Peer& peer) const { return Diagnose(peer).why; }
@@ -138,7 +142,6 @@ class Engine {
   Peer* PeerOfAttempt(Tunnel& tunnel, uint32_t index);
   void SendInitiation(Peer& peer, bool floor_answered = false);
   std::optional<protocol::Tai64n> TakeStamp(Peer& peer, bool floor_answered);
-  static session::Path PathOfNextTry(const Peer& peer);
   void DropInitiator(Peer& peer);
   void AbandonAttempt(Peer& peer);
   protocol::Parameters OwnParameters(const Tunnel& tunnel) const;
@@ -164,12 +167,24 @@ class Engine {
   void TakeOver(Tunnel& tunnel);
   void Resume(Peer& peer, StoredSession& stored);
 
+  // endpoints.cc
+  static session::Path PathOfNextTry(const Peer& peer);
+  static bool FromBook(const Peer& peer, const Endpoint& remote);
+  void TakeFromBook(Peer& peer);
+  bool GiveUpEndpoint(Peer& peer, Instant now);
+
+  // peer_state.cc
+  void NotePeerState(Peer& peer, PeerState state);
+  Instant TickLiveness(Peer& peer, Instant now);
+  void SendEcho(Peer& peer, Instant now);
+
   // sending.cc
   void SendTo(Peer& peer, const session::Path& path, absl::Span<const uint8_t> frame);
   void UsePath(Peer& peer, const session::Path& path);
 
   // diagnosis.cc
   static Diagnosis WithoutAddress(const Peer& peer);
+  Diagnosis Dead(const Peer& peer) const;
   static Diagnosis NoAnswer(const Peer& peer);
 
   // timers.cc

@@ -188,15 +188,19 @@ void Engine::AbandonAttempt(Peer& peer) {
   peer.path.handshake_wanted = false;
 }
 
-void Engine::StartHandshake(Peer& peer) {
+void Engine::StartHandshake(Peer& peer, bool rekey) {
   if (peer.attempt.has_value()) return;
   if (!peer.path.path.Get().remote.is_set()) {
     if (!peer.configured.is_set()) return;
-    peer.path.path.Set({peer.configured, {}});
+    TakeFromBook(peer);
   }
   const session::DropCounters& drops = peer.tunnel->path.drops;
   Attempt attempt;
   attempt.since = clock_.Now();
+  attempt.rekey = rekey;
+  // Where the pings went there is silence: one try is enough.
+  const Endpoint remote = peer.path.path.Get().remote;
+  if (peer.liveness.dead() && remote == peer.configured) attempt.tries_here = 1;
   attempt.refused_other_suite = drops.Get(cipe_drop_hs_other_suite);
   attempt.refused_mac1 = drops.Get(cipe_drop_hs_bad_mac1);
   attempt.refused_unknown = drops.Get(cipe_drop_hs_unknown_peer);
@@ -204,15 +208,6 @@ void Engine::StartHandshake(Peer& peer) {
   peer.attempt = attempt;
   peer.trouble.clear();
   SendInitiation(peer);
-}
-
-// A learned endpoint that is silent may be stale, and so may a configured one: they take turns, the
-// learned one first. Every other try also leaves our own address to the kernel, in case it is gone.
-// Data goes where it went until somebody answers.
-session::Path Engine::PathOfNextTry(const Peer& peer) {
-  const session::Path learned = peer.path.path.Get();
-  if (peer.attempt->initiations % 2 == 0 && learned.remote.is_set()) return learned;
-  return {peer.configured.is_set() ? peer.configured : learned.remote, {}};
 }
 
 // Never a stamp twice, whatever the clock does, and none that is not reserved on disk. Null: the
@@ -265,8 +260,11 @@ void Engine::SendInitiation(Peer& peer, bool floor_answered) {
   initiating_[options.sender_index] = &peer;
   const session::Path path = PathOfNextTry(peer);
   ++attempt.initiations;
+  ++attempt.tries_here;
   attempt.retry_at = now + protocol::kHandshakeRetry + Jitter(rng_);
   SendTo(peer, path, peer.initiator->frame());
+  // What this host cannot even send needs no second try.
+  if (!peer.send_trouble.empty() && path.remote == peer.configured) attempt.tries_here = kTries;
 }
 
 void Engine::FloorSaved(uint32_t tunnel, uint32_t id, const ipc::Floor& floor,
@@ -328,6 +326,7 @@ void Engine::Response(Tunnel& tunnel, const session::Path& path, absl::Span<cons
   }
   peer->trouble.clear();
   AbandonAttempt(*peer);
+  if (path.remote == peer->configured) peer->from_book = path.remote;
   Log(Severity::kInfo, tunnel.config.name, ": session with ", peer->config.name, " at ",
       path.remote.ToString());
   InstallInitiated(*peer, *session, path);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "config/model.h"
+#include "engine/liveness.h"
 #include "engine/stamps.h"
 #include "handshake/cookie.h"
 #include "handshake/identity.h"
@@ -20,6 +21,13 @@ namespace cipe::engine {
 
 struct Tunnel;
 
+// What NotePeerState is told of.
+enum class PeerState : uint8_t {
+  kDown,       // no session
+  kConnected,  // a session, and nothing said against it
+  kDead,       // pings are not answered (engine/liveness.h), with or without a session
+};
+
 // The handshake we are trying to finish with a peer.
 struct Attempt {
   Instant since{};  // first initiation of this attempt
@@ -28,7 +36,10 @@ struct Attempt {
   bool reported = false;  // "no answer" was logged
   bool waiting_for_floor = false;
   bool cookie_hurried = false;  // a cookie reply has brought a retry forward
-  bool resolved_again = false;  // the name of its endpoint was asked for anew
+  bool rekey = false;           // a session works meanwhile
+  int tries_here = 0;           // initiations since the configured endpoint was last given up
+  bool failed = false;          // the configured endpoint was given up in this attempt
+  bool moved = false;           // and another one was given for it
   // What we knew before it, to tell what came of it.
   uint64_t refused_other_suite = 0, refused_mac1 = 0, refused_unknown = 0;
   uint64_t wrong_psk = 0;
@@ -55,7 +66,10 @@ struct Peer {
   bool clock_behind = false;       // its last initiation was older than one before
   Instant last_accepted{};         // when an initiation of this peer was last worked on
 
-  Endpoint configured;  // resolved; unset = none
+  Endpoint configured;  // what the broker's endpoint book gave last; unset = none
+  Endpoint from_book;   // the one path.remote was taken from; else that was learned
+  Liveness liveness;
+  PeerState state = PeerState::kDown;
   std::optional<WallTime> latest_handshake;
   uint64_t saved_packets = 0;  // rx + tx when its counters last went to the store
   Instant save_traffic_at{};

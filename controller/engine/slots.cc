@@ -104,6 +104,7 @@ void Engine::RetireAll(Peer& peer) {
     *slot = nullptr;
   }
   peer.timers.Reset();
+  NotePeerState(peer, PeerState::kDown);
 }
 
 void Engine::WipeSessions() {
@@ -146,6 +147,7 @@ void Engine::MakeCurrent(Peer& peer, Session* session, const session::Path& path
   peer.path.current.store(winner, std::memory_order_release);
   SetSlot(loser, Slot::kPrevious);
   peer.timers.Reset();
+  NotePeerState(peer, PeerState::kConnected);
 }
 
 // One netdev serves all peers, so its MTU is the smallest of theirs; what is announced to a peer
@@ -262,7 +264,9 @@ void Engine::Resume(Peer& peer, StoredSession& stored) {
   *slot = sessions_.Insert(*std::move(session));
   (*slot)->confirmed = stored.confirmed;
   (*slot)->slot.store(stored.slot, std::memory_order_release);
-  if (slot == &peer.current) peer.path.current.store(*slot, std::memory_order_release);
+  if (slot != &peer.current) return;
+  peer.path.current.store(*slot, std::memory_order_release);
+  peer.state = PeerState::kConnected;  // no news: it was before
 }
 
 void Engine::TakeOver(Tunnel& tunnel) {

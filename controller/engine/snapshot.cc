@@ -1,5 +1,6 @@
 // The engine's state as people and programs see it.
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -32,6 +33,7 @@ std::string Base64(absl::Span<const uint8_t> octets) {
 
 control::PeerStatus StatusOf(const Peer& peer) {
   if (ClassicPeers::Is(*peer.tunnel)) return ClassicPeers::StatusOf(peer);
+  if (peer.liveness.dead()) return control::PeerStatus::kDead;
   if (peer.current != nullptr) return control::PeerStatus::kConnected;
   if (peer.attempt.has_value()) {
     return peer.attempt->initiations > 1 ? control::PeerStatus::kNoAnswer
@@ -63,6 +65,10 @@ control::PeerSnapshot SnapshotOf(const Peer& peer, const Engine::Diagnosis& diag
   }
   if (peer.config.persistent_keepalive_s > 0) {
     p.persistent_keepalive = peer.config.persistent_keepalive_s;
+  }
+  if (const auto trip = peer.liveness.round_trip(); trip.has_value()) {
+    // To a microsecond: there is no more to it.
+    p.rtt_ms = std::round(std::chrono::duration<double, std::micro>(*trip).count()) / 1000;
   }
   p.status = StatusOf(peer);
   if (!diagnosis.why.empty()) p.why = diagnosis.why;

@@ -71,6 +71,7 @@ void Engine::CloseReceived(Peer& peer, uint32_t session) {
     Retire(*slot);
     *slot = nullptr;
   }
+  if (peer.current == nullptr) NotePeerState(peer, PeerState::kDown);
   SavePeer(peer);
 }
 
@@ -93,6 +94,8 @@ void Engine::ControlTlv(const dataplane::Event& event) {
     if (protocol::BuildControl(reply, absl::MakeSpan(plaintext).subspan(0, size)) == size) {
       SendUnder(*peer->current, absl::MakeConstSpan(plaintext).subspan(0, size));
     }
+  } else if (const auto* reply = std::get_if<protocol::EchoReply>(&*message); reply != nullptr) {
+    peer->liveness.Answered(reply->id, clock_.Now());
   } else if (const auto* changed = std::get_if<protocol::ChangedParameters>(&*message);
              changed != nullptr) {
     SetPeerMtu(*peer, changed->mtu);
@@ -105,9 +108,11 @@ void Engine::ControlTlv(const dataplane::Event& event) {
 void Engine::ExpireSessions(Peer& peer, Instant now) {
   for (Session** slot : {&peer.previous, &peer.next, &peer.current}) {
     if (*slot == nullptr || !(*slot)->Expired(now)) continue;
-    if (slot == &peer.current) peer.path.current.store(nullptr, std::memory_order_release);
+    const bool current = slot == &peer.current;
+    if (current) peer.path.current.store(nullptr, std::memory_order_release);
     Retire(*slot);
     *slot = nullptr;
+    if (current) NotePeerState(peer, PeerState::kDown);
   }
 }
 
@@ -117,9 +122,8 @@ Instant Engine::TickAttempt(Peer& peer, Instant now) {
   if (now - attempt.since >= protocol::kHandshakeGiveUp) {
     Log(Severity::kWarning, peer.tunnel->config.name, ": peer ", peer.config.name,
         " does not answer, waiting for traffic: ", WhyNoSession(peer));
-    const bool keep_trying = peer.config.persistent_keepalive_s > 0;
+    const bool keep_trying = peer.config.persistent_keepalive_s > 0 || peer.config.ping_s > 0;
     AbandonAttempt(peer);
-    world_.ResolveAgain(peer.tunnel->id(), peer.id());
     if (keep_trying) StartHandshake(peer);
     return peer.attempt.has_value() ? peer.attempt->retry_at : now + kNever;
   }
@@ -132,10 +136,7 @@ Instant Engine::TickAttempt(Peer& peer, Instant now) {
                    peer.config.name,
                    {{"why", WhyNoSession(peer)}}});
   }
-  if (attempt.initiations >= 2 && !peer.config.endpoints.empty() &&
-      !std::exchange(attempt.resolved_again, true)) {
-    world_.ResolveAgain(peer.tunnel->id(), peer.id());
-  }
+  if (GiveUpEndpoint(peer, now)) return attempt.retry_at;
   SendInitiation(peer);
   return peer.attempt.has_value() ? peer.attempt->retry_at : now + kLookInterval;
 }
@@ -172,16 +173,18 @@ Instant Engine::TickPeer(Peer& peer, Instant now) {
   const auto persistent = std::chrono::seconds(peer.config.persistent_keepalive_s);
   if (peer.current != nullptr) {
     const session::TimerSettings settings{std::chrono::seconds(peer.tunnel->config.rekey_s),
-                                          persistent};
+                                          persistent, peer.config.ping_s > 0};
     const session::TimerDecision decision =
         session::LookAtTimers(peer.path, settings, peer.current->setup().initiator,
                               peer.current->setup().created, now, &peer.timers);
     if (decision.keepalive) SendKeepalive(peer);
-    if (decision.handshake) StartHandshake(peer);
+    if (decision.handshake) StartHandshake(peer, /*rekey=*/!decision.dead);
     next = now + kLookInterval;
-  } else if (persistent > 0s && peer.configured.is_set() && !peer.attempt.has_value()) {
-    StartHandshake(peer);
+  } else if ((persistent > 0s || peer.config.ping_s > 0) && !peer.attempt.has_value()) {
+    if (peer.configured.is_set()) StartHandshake(peer);
   }
+  if (peer.config.ping_s > 0 || peer.liveness.dead())
+    next = std::min(next, TickLiveness(peer, now));
   if (peer.previous != nullptr || peer.next != nullptr) next = std::min(next, now + kLookInterval);
   if (peer.attempt.has_value()) next = std::min(next, TickAttempt(peer, now));
   return next;

@@ -28,8 +28,9 @@ class World {
   // be.
   virtual void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                          bool must_be_durable) = 0;
-  // The peer's configured endpoint did not answer; its name may have another address by now.
-  virtual void ResolveAgain(uint32_t tunnel, uint32_t peer) = 0;
+  // No answer came from this configured endpoint of the peer; Engine::EndpointResolved follows,
+  // maybe at once, when there is another.
+  virtual void EndpointFailed(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) = 0;
   // The smallest MTU announced by a peer of the tunnel changed, octets.
   virtual void SmallestMtu(uint32_t tunnel, uint32_t mtu) = 0;
   // Frames to the peer leave from this address of ours now; Engine::SourceGone when that should

@@ -14,7 +14,7 @@ constexpr const char* kNames[] = {"Hello",       "CarrierAdd",      "CarrierRemo
                                   "TunnelAdd",   "TunnelRemove",    "EndpointResolved",
                                   "NextHop",     "Reply",           "Ready",
                                   "UpRequest",   "DownRequest",     "TunnelRemoved",
-                                  "FloorUpdate", "NextHopWanted",   "ResolveWanted",
+                                  "FloorUpdate", "NextHopWanted",   "EndpointFailed",
                                   "SmallestMtu", "DatapathChanged", "Ping",
                                   "Pong",        "ClassicRelay",    "ClassicPeer",
                                   "ClassicOver", "Leave",           "SourceGone",

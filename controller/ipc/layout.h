@@ -320,9 +320,10 @@ void Fields(Ar& ar, NextHopWanted& m) {
 }
 
 template <typename Ar>
-void Fields(Ar& ar, ResolveWanted& m) {
+void Fields(Ar& ar, EndpointFailed& m) {
   ar.Number(m.tunnel);
   ar.Number(m.peer);
+  Fields(ar, m.endpoint);
 }
 
 template <typename Ar>

@@ -198,10 +198,12 @@ struct NextHopWanted {
   Endpoint endpoint;
 };
 
-// Ask for the peer's configured endpoint to be resolved again (no answer came from the last one).
-struct ResolveWanted {
+// No answer came from this configured endpoint of the peer: another one is wanted, and its name's
+// addresses are in doubt. Answered by EndpointResolved when there is another.
+struct EndpointFailed {
   TunnelId tunnel = 0;
   PeerId peer = 0;
+  Endpoint endpoint;
 };
 
 // The smallest MTU that a peer of the tunnel announced, octets, whenever that changes.
@@ -241,7 +243,7 @@ struct PathUsed {
 using Message =
     std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove, EndpointResolved,
                  NextHop, Reply, Ready, UpRequest, DownRequest, TunnelRemoved, FloorUpdate,
-                 NextHopWanted, ResolveWanted, SmallestMtu, DatapathChanged, Ping, Pong,
+                 NextHopWanted, EndpointFailed, SmallestMtu, DatapathChanged, Ping, Pong,
                  ClassicRelay, ClassicPeer, ClassicOver, Leave, SourceGone, PathUsed>;
 
 }  // namespace cipe::ipc

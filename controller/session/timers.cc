@@ -9,13 +9,14 @@ Instant Load(const std::atomic<int64_t>& stamp) {
   return FromNanos(stamp.load(std::memory_order_relaxed));
 }
 
-// Since when a condition holds, as seen by successive looks.
-bool HeldFor(bool holds, Duration limit, Instant now, Instant* since) {
-  if (!holds) {
+// Is `one` later than `other` at every look, and was `other` not stamped at all, for `limit`? An
+// end that answers each frame it hears is always later by a moment, and lacks nothing.
+bool Outstanding(Instant one, Instant other, Duration limit, Instant now, Instant* since) {
+  if (one <= other) {
     *since = {};
     return false;
   }
-  if (*since == Instant{}) *since = now;
+  if (*since == Instant{} || other >= *since) *since = now;
   return now - *since >= limit;
 }
 
@@ -26,15 +27,19 @@ TimerDecision LookAtTimers(const PeerPath& path, const TimerSettings& settings, 
   const Instant data_sent = Load(path.last_data_sent), sent = Load(path.last_sent);
   const Instant data_received = Load(path.last_data_received), received = Load(path.last_received);
   TimerDecision decision;
+  const Instant late = session_created + protocol::kSessionLifetime - protocol::kDeadTimeout;
   if (initiator) {
-    const Instant late = session_created + protocol::kSessionLifetime - protocol::kDeadTimeout;
     decision.handshake |= data_sent >= session_created + settings.rekey;
     decision.handshake |= data_received >= late;
   }
-  decision.handshake |=
-      HeldFor(data_sent > received, protocol::kDeadTimeout, now, &state->unanswered_since);
+  if (settings.keep_session) {
+    decision.handshake |= now >= late + (initiator ? Duration{} : protocol::kHandshakeRetry);
+  }
+  decision.dead =
+      Outstanding(data_sent, received, protocol::kDeadTimeout, now, &state->unanswered_since);
+  decision.handshake |= decision.dead;
   decision.keepalive |=
-      HeldFor(data_received > sent, protocol::kKeepaliveTimeout, now, &state->unreplied_since);
+      Outstanding(data_received, sent, protocol::kKeepaliveTimeout, now, &state->unreplied_since);
   if (settings.persistent_keepalive > Duration::zero()) {
     decision.keepalive |= now - sent >= settings.persistent_keepalive;
   }

@@ -2,6 +2,8 @@
 //
 //   rekey       the initiator, when it sends data on a session older than `Rekey`
 //   late rekey  the initiator, when it still receives data shortly before the keys die
+//   kept        either end, when its own Ping wants a session at all times: as late, the initiator
+//               first
 //   dead        data was sent and nothing authenticated came back for 15 s: new handshake
 //   keepalive   data was received and nothing was sent for 10 s: an empty frame
 //   persistent  nothing was sent for PersistentKeepalive seconds: an empty frame
@@ -18,6 +20,7 @@ namespace cipe::session {
 struct TimerSettings {
   Duration rekey{};                 // of the tunnel
   Duration persistent_keepalive{};  // zero: off
+  bool keep_session = false;        // also without data
 };
 
 // What the engine keeps of a peer between two looks.
@@ -29,6 +32,7 @@ struct TimerState {
 
 struct TimerDecision {
   bool handshake = false;
+  bool dead = false;  // it is because nothing comes back any more
   bool keepalive = false;
 };
 

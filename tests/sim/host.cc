@@ -16,7 +16,10 @@ Host::Host(HostOptions options, ManualClock& clock, Network& network)
   Start(false);
 }
 
-Host::~Host() { network_.Detach(options_.at); }
+Host::~Host() {
+  network_.Detach(options_.at);
+  for (const Endpoint& at : also_at_) network_.Detach(at);
+}
 
 config::Tunnel Host::CopyConfig() const {
   config::Tunnel to = options_.config.Clone();
@@ -107,6 +110,18 @@ void Host::MoveTo(const Endpoint& at) {
   network_.Attach(at, [this](const Datagram& d) { Receive(d); });
 }
 
+void Host::AlsoAt(const Endpoint& at) {
+  also_at_.push_back(at);
+  network_.Attach(at, [this](const Datagram& d) { Receive(d); });
+}
+
+Endpoint Host::From(const session::Path& path) const {
+  for (const Endpoint& at : also_at_) {
+    if (path.local == at.address) return at;
+  }
+  return options_.at;
+}
+
 void Host::Receive(const Datagram& d) {
   std::vector<uint8_t> buffer = d.octets;
   const session::Path path{d.from, d.to.address};
@@ -163,7 +178,7 @@ uint64_t Host::AllDrops() {
 
 int Host::Send(uint32_t, const session::Path& path, absl::Span<const uint8_t> frame) {
   if (send_error != 0) return send_error;
-  network_.Send({options_.at, path.remote, {frame.begin(), frame.end()}, 0, {}});
+  network_.Send({From(path), path.remote, {frame.begin(), frame.end()}, 0, {}});
   return 0;
 }
 
@@ -184,7 +199,7 @@ dataplane::SendResult Host::SendRun(const session::Path& path, const packet::Out
                                     const uint8_t* data, size_t total, size_t each) {
   for (size_t at = 0; at < total; at += each) {
     const size_t size = std::min(each, total - at);
-    network_.Send({options_.at, path.remote, {data + at, data + at + size}, fields.tos, fields});
+    network_.Send({From(path), path.remote, {data + at, data + at + size}, fields.tos, fields});
   }
   return dataplane::SendResult::kSent;
 }

@@ -66,6 +66,8 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   config::Tunnel CopyConfig() const;
   // Our address changes (NAT, roaming).
   void MoveTo(const Endpoint& at);
+  // Frames to this address reach us, too; what we send to a peer comes from where it spoke to us.
+  void AlsoAt(const Endpoint& at);
 
   engine::Engine& engine() { return *engine_; }
   engine::Tunnel& tunnel() { return *engine_->FindTunnel(kTunnel); }
@@ -83,9 +85,10 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   MemoryStore store;
   bool disk_works = true;
   Duration disk_latency{0};
-  int writes = 0;         // of reservations
-  int send_error = 0;     // errno of every control frame sent; 0: they go out
-  int resolve_again = 0;  // how often the broker was asked
+  int writes = 0;                // of reservations
+  int send_error = 0;            // errno of every control frame sent; 0: they go out
+  std::vector<Endpoint> failed;  // as the broker was told
+  std::function<void(const Endpoint&)> on_failed;            // what it does then
   std::vector<std::pair<Endpoint, IpAddress>> classic_told;  // as the broker was
   std::string classic_over;
   uint32_t smallest_mtu = 0;  // as the broker was told last
@@ -95,7 +98,10 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   void SendStaged(uint32_t tunnel) override;
   void Settle(uint32_t) override {}  // one thread
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor, bool durable) override;
-  void ResolveAgain(uint32_t, uint32_t) override { ++resolve_again; }
+  void EndpointFailed(uint32_t, uint32_t, const Endpoint& endpoint) override {
+    failed.push_back(endpoint);
+    if (on_failed) on_failed(endpoint);
+  }
   void SmallestMtu(uint32_t, uint32_t mtu) override { smallest_mtu = mtu; }
   void ClassicPeer(uint32_t, const Endpoint& peer, const IpAddress& ptpaddr) override {
     classic_told.push_back({peer, ptpaddr});
@@ -112,11 +118,13 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
 
  private:
   static constexpr uint32_t kTunnel = 1;
+  Endpoint From(const session::Path& path) const;
   void Start(bool takeover);
   void Receive(const Datagram& d);
   void Release();
 
   HostOptions options_;
+  std::vector<Endpoint> also_at_;
   ManualClock& clock_;
   Network& network_;
   SeededRng rng_;

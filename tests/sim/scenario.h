@@ -18,6 +18,7 @@ struct PairOptions {
   int load_limit = 200;
   uint64_t seed = 1;
   uint32_t mtu_a = 1420, mtu_b = 1420;
+  int ping_s = 0, ping_timeout_s = 0;  // of a
   std::optional<std::array<uint8_t, 32>> psk_a{}, psk_b{};
 };
 
@@ -59,6 +60,8 @@ class Pair {
       const auto& psk = is_a ? options_.psk_a : options_.psk_b;
       if (psk.has_value()) p.preshared_key = Secret<32>::FromSpan(*psk);
     }
+    p.ping_s = is_a ? options_.ping_s : 0;
+    p.ping_timeout_s = is_a ? options_.ping_timeout_s : 0;
     const bool known = is_a ? options_.a_knows_b : options_.b_knows_a;
     if (known) p.endpoints = {{other.address.ToString(), other.port}};
     p.allowed_ips = {*IpPrefix::Parse(is_a ? "10.9.0.2/32" : "10.9.0.1/32"),

@@ -109,6 +109,9 @@ void AppendPeer(const PeerSnapshot& peer, int64_t now, int indent, std::string* 
   if (peer.rung != Rung::kUnknown)
     Line(out, inner, "data path", RungText(peer.rung, peer.rung_reason));
   if (peer.path_mtu.has_value()) Line(out, inner, "path mtu", absl::StrCat(*peer.path_mtu));
+  if (peer.rtt_ms.has_value()) {
+    Line(out, inner, "round trip", absl::StrFormat("%.1f ms", *peer.rtt_ms));
+  }
   if (peer.persistent_keepalive.has_value()) {
     Line(out, inner, "keepalive", absl::StrCat("every ", HumanAge(*peer.persistent_keepalive)));
   }

@@ -35,22 +35,24 @@
 //    "peers":    [{"tunnel", "name", "public_key", "endpoint", "allowed_ips", "latest_handshake",
 //                  "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rung", "rung_name",
 //                  "rung_reason", "path_mtu", "persistent_keepalive", "status", "why", "drops":
-//                  {...}, "advice"}],
+//                  {...}, "advice", "rtt_ms"}],
 //    "sessions": [{"tunnel", "peer", "slot", "role", "local_index", "remote_index", "age_s",
 //                  "expires_s", "lanes", "tx_counter", "rx_greatest"}],
 //    "drops":    [{"scope", "reason", "count", "sentence"}]}
 //
-// why: the likeliest reason for having no session; advice: what to do about just that.
-// ciped_pid: the process to send signals to. engine_pid: its child, which it replaces when that
-// ends. mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet that goes to the
-// peer, the smaller of both ends; null before the first handshake.
+// rtt_ms: round-trip time of the last Ping that was answered, milliseconds with a fraction; null
+// before the first and without Ping. why: the likeliest reason for having no session; advice: what
+// to do about just that. ciped_pid: the process to send signals to. engine_pid: its child, which it
+// replaces when that ends. mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet
+// that goes to the peer, the smaller of both ends; null before the first handshake.
 //
 // state: "up", "degraded" (works, or
 // tries to, but not as configured; `reason` says why), "down". status: "connected", "handshaking",
-// "no_answer", "idle", "no_endpoint". slot: "previous", "current", "next". role: "initiator",
-// "responder". rung: 1, 2, 3 or null; rung_name: "afxdp-zerocopy" (1), "afxdp-copy" (2, AF_XDP both
-// ways), "afxdp-rx" (2, receives by AF_XDP, sends by the kernel), "socket" (3). public_key: base64,
-// or "shared" for a peer with a shared key; null for a tunnel without key pair.
+// "no_answer", "idle", "no_endpoint", "dead" (Ping goes unanswered). slot: "previous", "current",
+// "next". role: "initiator", "responder". rung: 1, 2, 3 or null; rung_name: "afxdp-zerocopy" (1),
+// "afxdp-copy" (2, AF_XDP both ways), "afxdp-rx" (2, receives by AF_XDP, sends by the kernel),
+// "socket" (3). public_key: base64, or "shared" for a peer with a shared key; null for a tunnel
+// without key pair.
 //
 // insecure: a sentence for people where the protocol is broken by design, that is protocol 3; its
 // suite is "blowfish", "idea", "idea-be" or "none". A "session" of protocol 3 is a key in use: role

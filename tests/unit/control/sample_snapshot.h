@@ -39,6 +39,7 @@ inline Snapshot SampleSnapshot() {
   hub.path_mtu = 1500;
   hub.persistent_keepalive = 25;
   hub.status = PeerStatus::kConnected;
+  hub.rtt_ms = 12.25;
   PeerSnapshot old;
   old.tunnel = "site-a";
   old.name = "old";

@@ -178,7 +178,7 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(TunnelRemoved{5});
   all.push_back(FloorUpdate{3, 5, 11, SampleFloor(7)});
   all.push_back(NextHopWanted{5, SampleEndpoint()});
-  all.push_back(ResolveWanted{5, 11});
+  all.push_back(EndpointFailed{5, 11, SampleEndpoint()});
   all.push_back(SmallestMtu{5, 1300});
   all.push_back(DatapathChanged{5, 1300, {1, true, false, "", "", {3}}});
   all.push_back(Ping{77});
