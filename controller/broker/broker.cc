@@ -479,7 +479,10 @@ void Broker::OnNetworkChange() {
   if (settle_timer_ != TimerId::kNone) return;
   settle_timer_ = loop_.After(kSettle, [this] {
     settle_timer_ = TimerId::kNone;
-    if (std::exchange(paths_changed_, false)) RevisitDatapaths();
+    if (std::exchange(paths_changed_, false)) {
+      RevisitDatapaths();
+      Tell(ipc::PathsChanged{});
+    }
     SyncListeners();
     next_hops_->Refresh();
   });

@@ -94,6 +94,7 @@ class Broker {
   void Handle(const ipc::SmallestMtu& m);
   void Handle(const ipc::ClassicPeer& m);
   void Handle(const ipc::ClassicOver& m);
+  void Handle(const ipc::PathMtuWanted& m);
   template <typename T>
   void Handle(const T&) {
     supervisor_->Kill("it sent a message that only the broker sends");

@@ -5,6 +5,7 @@
 
 #include "broker/broker.h"
 #include "broker/endpoint_check.h"
+#include "broker/path_mtu.h"
 #include "netlink/route.h"
 
 namespace cipe::broker {
@@ -27,6 +28,11 @@ void Broker::RevisitDatapaths() {
     calm_timer_ = TimerId::kNone;
     RevisitDatapaths();
   });
+}
+
+void Broker::Handle(const ipc::PathMtuWanted& m) {
+  const Tunnel* tunnel = ById(m.tunnel);
+  if (tunnel != nullptr) Tell(LookUpPathMtu(&socket_, m, tunnel->config().fwmark));
 }
 
 // Of the addresses of a name, the first that may be used and has a route; without any route the

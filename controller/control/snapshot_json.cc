@@ -82,6 +82,7 @@ Json PeerJson(const PeerSnapshot& peer) {
   out["why"] = OrNull(peer.why);
   out["drops"] = DropsByReason(peer.drops);
   out["advice"] = OrNull(peer.advice);
+  out["path_mtu_source"] = OrNull(peer.path_mtu_source);
   return out;
 }
 

@@ -32,6 +32,7 @@ class Daemon final : public World {
                  bool must_be_durable) override;
   void ResolveAgain(uint32_t tunnel, uint32_t peer) override;
   void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
+  void AskPathMtu(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) override;
   void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) override;
   void ClassicOver(uint32_t tunnel, const std::string& reason) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;
@@ -77,6 +78,8 @@ class Daemon final : public World {
   void On(ipc::ClassicRelay& relay);
   void On(ipc::NextHop& hop);
   void On(ipc::Reply& reply);
+  void On(ipc::PathMtuKnown& known) { engine_->PathMtuKnown(known); }
+  void On(ipc::PathsChanged&) { engine_->PathsChanged(); }
   void Tell(ipc::Message message);
 
   absl::Status SetUp(ipc::Hello& hello);

@@ -132,6 +132,7 @@ absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
   tunnel.path.tunnel = add.tunnel;
   tunnel.path.listen_port = add.listen_port;
   tunnel.path.uso = add.uso;
+  SetPathOptions(tunnel);
   if (tunnel.config.private_key.has_value()) {
     CIPE_ASSIGN_OR_RETURN(tunnel.identity, handshake::Identity::Create(*tunnel.config.private_key));
   }
@@ -208,6 +209,8 @@ void Engine::DatapathChanged(ipc::DatapathChanged& changed) {
   if (tunnel == nullptr) return;
   tunnel->datapath = std::move(changed.datapath);
   tunnel->mtu = changed.mtu;
+  if (ClassicPeers::Is(*tunnel)) return;
+  for (const auto& peer : tunnel->peers) StartProber(*peer, false);
 }
 
 void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endpoint,
@@ -278,6 +281,10 @@ void Engine::HandleEvents() {
       ControlFrame(event);
       continue;
     }
+    if (event.type == EventType::kPathHint) {
+      PathHint(event);
+      continue;
+    }
     Peer* peer = FindPeer(event.tunnel, event.peer);
     if (peer == nullptr) continue;
     if (ClassicPeers::Is(*peer->tunnel)) {
@@ -310,6 +317,7 @@ void Engine::HandleEvents() {
                 " moved to ", event.path.remote.ToString());
           }
           peer->path.path.Set(event.path);
+          FollowPath(*peer);
           SavePeer(*peer);
         }
         break;

@@ -31,6 +31,8 @@ class World {
   virtual void ResolveAgain(uint32_t tunnel, uint32_t peer) = 0;
   // The smallest MTU announced by a peer of the tunnel changed, octets.
   virtual void SmallestMtu(uint32_t tunnel, uint32_t mtu) = 0;
+  // What does the kernel know of the way to the peer? Engine::PathMtuKnown is the answer.
+  virtual void AskPathMtu(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) = 0;
   // Protocol 3: who the peer is and which address its netdev has (unset = not known yet), once it
   // was heard and whenever that changes.
   virtual void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) = 0;

@@ -10,14 +10,15 @@
 namespace cipe::ipc {
 namespace {
 
-constexpr const char* kNames[] = {"Hello",       "CarrierAdd",      "CarrierRemove",
-                                  "TunnelAdd",   "TunnelRemove",    "EndpointResolved",
-                                  "NextHop",     "Reply",           "Ready",
-                                  "UpRequest",   "DownRequest",     "TunnelRemoved",
-                                  "FloorUpdate", "NextHopWanted",   "ResolveWanted",
-                                  "SmallestMtu", "DatapathChanged", "Ping",
-                                  "Pong",        "ClassicRelay",    "ClassicPeer",
-                                  "ClassicOver"};
+constexpr const char* kNames[] = {"Hello",        "CarrierAdd",      "CarrierRemove",
+                                  "TunnelAdd",    "TunnelRemove",    "EndpointResolved",
+                                  "NextHop",      "Reply",           "Ready",
+                                  "UpRequest",    "DownRequest",     "TunnelRemoved",
+                                  "FloorUpdate",  "NextHopWanted",   "ResolveWanted",
+                                  "SmallestMtu",  "DatapathChanged", "Ping",
+                                  "Pong",         "ClassicRelay",    "ClassicPeer",
+                                  "ClassicOver",  "PathMtuKnown",    "PathsChanged",
+                                  "PathMtuWanted"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 absl::Status Malformed(size_t type) {

@@ -151,6 +151,20 @@ struct ClassicRelay {
   std::string state;  // for status: "connected to 192.0.2.1:1080", "refused, again in 8 s"
 };
 
+// Answer to PathMtuWanted: what the kernel knows of the way to the peer, octets, IP header
+// included.
+struct PathMtuKnown {
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+  Endpoint endpoint;
+  uint32_t link = 0;     // MTU of the interface; 0: no route
+  uint32_t route = 0;    // MTU set on the route, 0 = none
+  uint32_t learned = 0;  // from ICMP, which anybody can forge; 0 = nothing
+};
+
+// Links, addresses or routes changed: what was known of paths may be wrong.
+struct PathsChanged {};
+
 // ---- engine -> broker ----
 
 struct Ready {};  // maps adopted, control socket served
@@ -197,6 +211,12 @@ struct SmallestMtu {
   uint32_t mtu = 0;
 };
 
+struct PathMtuWanted {
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+  Endpoint endpoint;
+};
+
 struct Pong {
   uint64_t number = 0;
 };
@@ -217,9 +237,10 @@ struct ClassicOver {
   std::string reason;
 };
 
-using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
-                             EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, ResolveWanted, SmallestMtu,
-                             DatapathChanged, Ping, Pong, ClassicRelay, ClassicPeer, ClassicOver>;
+using Message =
+    std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove, EndpointResolved,
+                 NextHop, Reply, Ready, UpRequest, DownRequest, TunnelRemoved, FloorUpdate,
+                 NextHopWanted, ResolveWanted, SmallestMtu, DatapathChanged, Ping, Pong,
+                 ClassicRelay, ClassicPeer, ClassicOver, PathMtuKnown, PathsChanged, PathMtuWanted>;
 
 }  // namespace cipe::ipc

@@ -20,6 +20,7 @@ constexpr size_t kMaxUdp6 = 65487;  // GSO builds one IPv6 packet, its header wi
 // has no other meaning; plain datagrams of that size are fragmented (PathMtu::kWant).
 constexpr uint32_t kPauseRuns = 4096;
 constexpr uint32_t kForGood = UINT32_MAX;
+constexpr int kLeastIpv6Mtu = 1280;
 
 // A pending error of an earlier datagram (ICMP, see ip(7) on IP_RECVERR) is reported once, instead
 // of sending: these are tried again, and mean it when they come back.
@@ -118,13 +119,32 @@ size_t UdpPort::FillControl(uint8_t* control, const IpAddress* local,
 }
 
 void UdpPort::SetFragmenting(bool may_fragment) {
-  if (options_.fragmenting == nullptr || family_ != Family::kIpv4 ||
+  if (options_.fragmenting == nullptr ||
       options_.fragmenting->load(std::memory_order_relaxed) == may_fragment) {
     return;
   }
-  const int value = may_fragment ? IP_PMTUDISC_DONT : IP_PMTUDISC_WANT;
-  if (setsockopt(fd_, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value) != 0) return;
-  options_.fragmenting->store(may_fragment, std::memory_order_relaxed);
+  if (ApplyFragmenting(may_fragment)) {
+    options_.fragmenting->store(may_fragment, std::memory_order_relaxed);
+  }
+}
+
+void UdpPort::ResetFragmenting() {
+  if (options_.fragmenting == nullptr) return;
+  if (ApplyFragmenting(false)) options_.fragmenting->store(false, std::memory_order_relaxed);
+}
+
+bool UdpPort::ApplyFragmenting(bool may_fragment) {
+  const int rest = options_.own_path_mtu ? IP_PMTUDISC_PROBE : IP_PMTUDISC_WANT;
+  if (family_ == Family::kIpv4) {
+    const int value = may_fragment ? IP_PMTUDISC_DONT : rest;
+    return setsockopt(fd_, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value) == 0;
+  }
+  // Nobody on the way fragments IPv6, and the way may be narrower than the kernel knows: pieces of
+  // what every path carries (RFC 8200, section 5).
+  const int value = may_fragment ? IPV6_PMTUDISC_WANT : rest;
+  const int size = may_fragment && options_.own_path_mtu ? kLeastIpv6Mtu : 0;
+  return setsockopt(fd_, IPPROTO_IPV6, IPV6_MTU, &size, sizeof size) == 0 &&
+         setsockopt(fd_, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, sizeof value) == 0;
 }
 
 SendResult UdpPort::Send(const Endpoint& to, const IpAddress* local,

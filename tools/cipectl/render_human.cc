@@ -108,7 +108,12 @@ void AppendPeer(const PeerSnapshot& peer, int64_t now, int indent, std::string* 
   Line(out, inner, "traffic", TrafficText(peer.traffic));
   if (peer.rung != Rung::kUnknown)
     Line(out, inner, "data path", RungText(peer.rung, peer.rung_reason));
-  if (peer.path_mtu.has_value()) Line(out, inner, "path mtu", absl::StrCat(*peer.path_mtu));
+  if (peer.path_mtu.has_value()) {
+    Line(out, inner, "path mtu",
+         absl::StrCat(*peer.path_mtu, peer.path_mtu_source.has_value()
+                                          ? absl::StrCat(" (", *peer.path_mtu_source, ")")
+                                          : ""));
+  }
   if (peer.persistent_keepalive.has_value()) {
     Line(out, inner, "keepalive", absl::StrCat("every ", HumanAge(*peer.persistent_keepalive)));
   }

@@ -186,6 +186,9 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(ClassicRelay{5, SampleEndpoint(), "connected to 192.0.2.1:1080"});
   all.push_back(ClassicPeer{5, SampleEndpoint(), *IpAddress::Parse("10.0.1.2")});
   all.push_back(ClassicOver{5, "9 network errors"});
+  all.push_back(PathMtuKnown{5, 11, SampleEndpoint(), 1500, 1400, 1300});
+  all.push_back(PathsChanged{});
+  all.push_back(PathMtuWanted{5, 11, SampleEndpoint()});
   return all;
 }
 
