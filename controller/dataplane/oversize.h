@@ -7,7 +7,9 @@
 
 #include "base/clock.h"
 #include "dataplane/run_sink.h"
+#include "packet/fragmenter.h"
 #include "packet/ip_view.h"
+#include "packet/segmenter.h"
 
 namespace cipe::dataplane {
 
@@ -22,16 +24,24 @@ class Oversize {
   // Tells the sender by ICMP that `mtu` octets would fit. False: it was not and will not be told.
   bool Answer(RunSink& sink, const packet::IpView& ip, uint32_t mtu, Instant now);
 
-  // packet::kMaxPacket octets; the same at every call.
-  uint8_t* PieceBuffer();
+  // Cuts a packet to pieces of at most `mtu` octets that mean the same: IPv4 without DF to
+  // fragments, TCP to shorter segments. False: it cannot be cut. Next gives the pieces then.
+  bool Fragment(const packet::IpView& ip, uint32_t mtu);
+  bool Resegment(const packet::IpView& ip, uint32_t mtu);
+  // The next piece, valid until the next call; empty when there is none left.
+  absl::Span<const uint8_t> Next();
 
  private:
   bool TakeToken(Instant now);
+  uint8_t* Buffer();
 
   bool told_ = false;
   double tokens_ = kBurst;
   Instant filled_at_{};
-  std::unique_ptr<uint8_t[]> pieces_;  // made when first needed
+  packet::Fragmenter fragmenter_;
+  packet::Segmenter segmenter_;
+  bool segments_ = false;              // the pieces are the segmenter's
+  std::unique_ptr<uint8_t[]> buffer_;  // packet::kMaxPacket octets, made when first needed
 };
 
 }  // namespace cipe::dataplane

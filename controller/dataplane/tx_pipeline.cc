@@ -6,7 +6,6 @@
 
 #include "base/bytes.h"
 #include "packet/ecn.h"
-#include "packet/fragmenter.h"
 #include "packet/ip_view.h"
 #include "packet/mss_clamp.h"
 #include "protocol/constants.h"
@@ -90,16 +89,18 @@ void TxPipeline::TooBig(Session& session, RunSink& sink, const uint8_t* data, ui
   const uint32_t limit = peer.limit.load(std::memory_order_relaxed);
   const uint32_t most = std::min(peer.mtu.load(std::memory_order_relaxed),
                                  std::max(limit, tunnel.least_mtu.load(std::memory_order_relaxed)));
-  if (size <= most) return SealInto(session, sink, data, size, true, tunnel, now);
   packet::IpView ip;
   if (!packet::ParseIp(data, size, &ip)) return tunnel.drops.Add(cipe_drop_tx_bad_inner);
-  if (packet::Fragmenter cutter; cutter.Start(ip, limit)) {
-    uint8_t* piece = oversize_.PieceBuffer();
-    while (const uint32_t n = cutter.Next(piece)) {
-      SealInto(session, sink, piece, n, false, tunnel, now);
+  // Its sender need not go below `most`, so it is of no use to tell him.
+  const bool cut = size <= most ? oversize_.Resegment(ip, limit) : oversize_.Fragment(ip, limit);
+  if (cut) {
+    for (auto piece = oversize_.Next(); !piece.empty(); piece = oversize_.Next()) {
+      SealInto(session, sink, piece.data(), static_cast<uint32_t>(piece.size()), false, tunnel,
+               now);
     }
     return;
   }
+  if (size <= most) return SealInto(session, sink, data, size, true, tunnel, now);
   const bool told = oversize_.Answer(sink, ip, ip.is_v4() ? limit : most, now);
   peer.drops.Add(told ? cipe_drop_tx_too_big_told : cipe_drop_tx_too_big);
 }

@@ -20,7 +20,6 @@ constexpr size_t kMaxUdp6 = 65487;  // GSO builds one IPv6 packet, its header wi
 // has no other meaning; plain datagrams of that size are fragmented (PathMtu::kWant).
 constexpr uint32_t kPauseRuns = 4096;
 constexpr uint32_t kForGood = UINT32_MAX;
-constexpr int kLeastIpv6Mtu = 1280;
 
 // A pending error of an earlier datagram (ICMP, see ip(7) on IP_RECVERR) is reported once, instead
 // of sending: these are tried again, and mean it when they come back.
@@ -139,12 +138,10 @@ bool UdpPort::ApplyFragmenting(bool may_fragment) {
     const int value = may_fragment ? IP_PMTUDISC_DONT : rest;
     return setsockopt(fd_, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value) == 0;
   }
-  // Nobody on the way fragments IPv6, and the way may be narrower than the kernel knows: pieces of
-  // what every path carries (RFC 8200, section 5).
+  // Nobody on the way fragments IPv6. The kernel does what the MTU it has heard of asks for: it
+  // goes by IPV6_MTU only where that is needed anyway (ip6_finish_output).
   const int value = may_fragment ? IPV6_PMTUDISC_WANT : rest;
-  const int size = may_fragment && options_.own_path_mtu ? kLeastIpv6Mtu : 0;
-  return setsockopt(fd_, IPPROTO_IPV6, IPV6_MTU, &size, sizeof size) == 0 &&
-         setsockopt(fd_, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, sizeof value) == 0;
+  return setsockopt(fd_, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, sizeof value) == 0;
 }
 
 SendResult UdpPort::Send(const Endpoint& to, const IpAddress* local,

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "packet/checksum.h"
+#include "packet/ip_view.h"
 #include "protocol/constants.h"
 #include "protocol/control_tlv.h"
 #include "protocol/frame.h"
@@ -220,6 +221,35 @@ TEST(PathMtu, Ipv6GetsItsLeastInFragmentsOfTheCarrier) {
   net.Run(50ms);
   ASSERT_EQ(net.a->answered.size(), 1u);
   EXPECT_EQ(ToldMtu(net.a->answered[0]), 1280u);
+}
+
+// A path of 1280 octets that nobody told the kernel of fragments no IPv6 around: TCP must fit it.
+TEST(PathMtu, TcpThatNeedNotGoBelowIpv6sLeastIsCut) {
+  Pair net;
+  net.Run(1s);
+  Narrow(net, 1280);
+  SendFor(net, 6s, 1420);
+  const uint32_t limit = PathMtu(*net.a);
+  ASSERT_LE(limit, 1220u);
+  net.b->delivered.clear();
+  for (const bool right : {true, false}) {
+    std::vector<uint8_t> p = MakeInner("fd09::1", "fd09::2", 1, 1280 - 48);
+    p[6] = 6;
+    p[52] = 5 << 4;
+    p[53] = 0x18;
+    StoreBe16(&p[56], 0);
+    packet::IpView view;
+    ASSERT_TRUE(packet::ParseIp(p.data(), p.size(), &view));
+    const auto sum = packet::PseudoHeaderSum(view, 6, view.l4_size());
+    StoreLe16(&p[56], packet::ChecksumOf(packet::SumOctets(view.l4(), view.l4_size(), sum)));
+    if (!right) p[56] ^= 1;
+    net.a->Inject(p);
+    net.Run(50ms);
+  }
+  // The second one went out whole, for it cannot be cut, and is lost here.
+  ASSERT_EQ(net.b->delivered.size(), 2u);
+  EXPECT_LE(net.b->delivered[0].size(), limit);
+  EXPECT_EQ(net.b->delivered[0].size() + net.b->delivered[1].size() - 60, 1280u);
 }
 
 TEST(PathMtu, WhatTheKernelKnowsCounts) {
