@@ -24,12 +24,12 @@ def make_ppp(lab, outer):
     expect(wire.stdout.readline().strip() == "ready", "the link did not start")
     for site in pair.both:
         other = pair.other(site)
+        site.run("ip", "link", "set", "ppp0", "mtu", MTU, "up")
         for own, peer in ((f"192.0.2.{pair.number(site)}", f"192.0.2.{pair.number(other)}"),
                           (f"2001:db8:1::{pair.number(site)}",
                            f"2001:db8:1::{pair.number(other)}")):
             nodad = ["nodad"] if ":" in own else []
             site.run("ip", "address", "add", own, "peer", peer, "dev", "ppp0", *nodad)
-        site.run("ip", "link", "set", "ppp0", "mtu", MTU, "up")
     return pair
 
 
