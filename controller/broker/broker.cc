@@ -410,7 +410,10 @@ void Broker::SettleSoon() {
   settle_timer_ = loop_.After(kSettle, [this] {
     settle_timer_ = TimerId::kNone;
     if (std::exchange(routes_changed_, false)) RestoreRoutes();
-    if (std::exchange(paths_changed_, false)) RevisitDatapaths();
+    if (std::exchange(paths_changed_, false)) {
+      RevisitDatapaths();
+      Tell(ipc::PathsChanged{});
+    }
     SyncListeners();
     next_hops_->Refresh();
   });

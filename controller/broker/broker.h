@@ -112,6 +112,7 @@ class Broker {
   void Handle(const ipc::PathUsed& m);
   void Handle(const ipc::ClassicPeer& m);
   void Handle(const ipc::ClassicOver& m);
+  void Handle(const ipc::PathMtuWanted& m);
   template <typename T>
   void Handle(const T&) {
     supervisor_->Kill("it sent a message that only the broker sends");

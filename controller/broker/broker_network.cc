@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "broker/broker.h"
+#include "broker/path_mtu.h"
 #include "netlink/route.h"
 
 namespace cipe::broker {
@@ -28,6 +29,11 @@ void Broker::RevisitDatapaths() {
     calm_timer_ = TimerId::kNone;
     RevisitDatapaths();
   });
+}
+
+void Broker::Handle(const ipc::PathMtuWanted& m) {
+  const Tunnel* tunnel = ById(m.tunnel);
+  if (tunnel != nullptr) Tell(LookUpPathMtu(&socket_, m, tunnel->fwmark()));
 }
 
 void Broker::Handle(const ipc::SmallestMtu& m) {

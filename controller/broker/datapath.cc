@@ -108,15 +108,16 @@ std::vector<Endpoint> Known(const config::Tunnel& config, absl::Span<const Endpo
   return known;
 }
 
-// Smallest MTU that the routes to the endpoints say (their own or learned, 0 for none): it may be
-// less than their interfaces'.
+// Smallest MTU that the routes to the endpoints say (0 for none): it may be less than their
+// interfaces'. What was learned from ICMP does not count: anybody can send that, and the engine
+// finds out about each path by itself.
 uint32_t RouteMtu(netlink::Socket* socket, const config::Tunnel& config, uint32_t mark,
                   absl::Span<const Endpoint> endpoints) {
   uint32_t least = 0;
   for (const Endpoint& endpoint : Known(config, endpoints)) {
     const auto route =
         netlink::LookupRoute(socket, endpoint.address, mark, static_cast<int>(endpoint.scope_id));
-    if (!route.ok() || route->mtu == 0) continue;
+    if (!route.ok() || route->mtu == 0 || route->mtu_learned) continue;
     least = least == 0 ? route->mtu : std::min(least, route->mtu);
   }
   return least;

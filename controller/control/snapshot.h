@@ -93,8 +93,9 @@ struct PeerSnapshot {
   Rung rung = Rung::kUnknown;
   std::optional<std::string> rung_reason;  // why it stopped there
   std::optional<uint32_t> path_mtu;
-  std::optional<int> persistent_keepalive;  // seconds; nullopt = off
-  std::optional<double> rtt_ms;             // of the last Ping that was answered
+  std::optional<std::string> path_mtu_source;  // how it is known; nullopt without a session
+  std::optional<int> persistent_keepalive;     // seconds; nullopt = off
+  std::optional<double> rtt_ms;                // of the last Ping that was answered
   PeerStatus status = PeerStatus::kIdle;
   std::optional<std::string> why;     // likeliest reason for having no session
   std::optional<std::string> advice;  // what to do about just that

@@ -83,6 +83,7 @@ Json PeerJson(const PeerSnapshot& peer) {
   out["drops"] = DropsByReason(peer.drops);
   out["advice"] = OrNull(peer.advice);
   out["rtt_ms"] = OrNull(peer.rtt_ms);
+  out["path_mtu_source"] = OrNull(peer.path_mtu_source);
   return out;
 }
 

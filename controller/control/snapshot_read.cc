@@ -135,6 +135,7 @@ void Read(const Json& object, PeerSnapshot* out) {
   Read(object, &out->rung);
   Read(object, "rung_reason", &out->rung_reason);
   Read(object, "path_mtu", &out->path_mtu);
+  Read(object, "path_mtu_source", &out->path_mtu_source);
   Read(object, "persistent_keepalive", &out->persistent_keepalive);
   ReadName(object, "status",
            {PeerStatus::kConnected, PeerStatus::kHandshaking, PeerStatus::kNoAnswer,

@@ -1,8 +1,12 @@
 #include "dataplane/carrier_sink.h"
 
+#include <sys/uio.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include "packet/virtio_header.h"
 
 namespace cipe::dataplane {
 namespace {
@@ -28,10 +32,11 @@ SendResult FromPort(ports::SendStatus status) {
 
 }  // namespace
 
-CarrierSink::CarrierSink(int udp4, int udp6, bool afxdp, const ports::UdpPort::Options& options)
+CarrierSink::CarrierSink(int udp4, int udp6, bool afxdp, const ports::UdpPort::Options& options4,
+                         const ports::UdpPort::Options& options6)
     : afxdp_(afxdp) {
-  if (udp4 >= 0) udp4_ = std::make_unique<ports::UdpPort>(udp4, options);
-  if (udp6 >= 0) udp6_ = std::make_unique<ports::UdpPort>(udp6, options);
+  if (udp4 >= 0) udp4_ = std::make_unique<ports::UdpPort>(udp4, options4);
+  if (udp6 >= 0) udp6_ = std::make_unique<ports::UdpPort>(udp6, options6);
 }
 
 size_t CarrierSink::MaxRun(Family family, size_t each) const {
@@ -91,7 +96,9 @@ SendResult CarrierSink::SendXsk(Prepared& to, const packet::OuterFields& fields,
 
 SendResult CarrierSink::SendRun(const session::Path& path, const packet::OuterFields& fields,
                                 const uint8_t* data, size_t total, size_t each) {
-  if (afxdp_) {
+  // Routers fragment IPv4 where DF is clear; IPv6 only its sender does.
+  const bool kernels = fields.may_fragment && path.remote.address.is_v6();
+  if (afxdp_ && !kernels) {
     Prepared* to = FindNextHop(path.remote);
     // What does not fit the path has to be fragmented, which is the kernel's trade.
     if (to != nullptr && std::min(each, total) <= Room(*to)) {
@@ -99,6 +106,13 @@ SendResult CarrierSink::SendRun(const session::Path& path, const packet::OuterFi
     }
   }
   return SendUdp(path, fields, data, total, each);
+}
+
+void CarrierSink::AnswerInside(absl::Span<const uint8_t> packet) {
+  if (inside_ < 0) return;
+  packet::VnetHeader header;
+  iovec iov[2] = {{&header, sizeof header}, {const_cast<uint8_t*>(packet.data()), packet.size()}};
+  [[maybe_unused]] const ssize_t n = writev(inside_, iov, 2);
 }
 
 void CarrierSink::SetNextHop(const Endpoint& endpoint, const NextHop& hop) {

@@ -23,12 +23,17 @@ struct NextHop {
 class CarrierSink final : public RunSink {
  public:
   // Descriptors are borrowed; -1 where there is no socket of that family.
-  CarrierSink(int udp4, int udp6, bool afxdp, const ports::UdpPort::Options& options = {});
+  CarrierSink(int udp4, int udp6, bool afxdp, const ports::UdpPort::Options& options4 = {},
+              const ports::UdpPort::Options& options6 = {});
 
   SendResult SendRun(const session::Path& path, const packet::OuterFields& fields,
                      const uint8_t* data, size_t total, size_t each) override;
   size_t MaxRun(Family family, size_t each) const override;
 
+  void AnswerInside(absl::Span<const uint8_t> packet) override;
+
+  // The tunnel netdev that answers go to; borrowed.
+  void SetInside(int tun) { inside_ = tun; }
   // Off: everything goes out by UDP; next hops are kept for when it is on again.
   void SetAfxdp(bool afxdp) { afxdp_ = afxdp; }
   // Called once per endpoint that AF_XDP has no next hop for; the run goes out by UDP meanwhile.
@@ -56,6 +61,7 @@ class CarrierSink final : public RunSink {
 
   std::unique_ptr<ports::UdpPort> udp4_, udp6_;
   bool afxdp_;
+  int inside_ = -1;
   uint16_t next_id_ = 0;  // of packets that may be fragmented
   std::function<void(const Endpoint&)> wanted_;
   absl::flat_hash_map<Endpoint, Prepared> hops_;

@@ -79,11 +79,24 @@ void DataPlane::TakeSocketErrors(Tunnel& tunnel, ports::UdpPort& port, Instant n
   std::lock_guard lock(tunnel.error_mutex);
   for (ports::UdpError& e : errors) {
     if (e.error == EMSGSIZE) {
-      HearTooBig(tunnel, e.destination, now);  // what is too big is split: no trouble to report
+      HearTooBig(tunnel, e.destination,
+                 now);  // the path's limit is found out: no trouble to report
+      HintPathMtu(tunnel, e, now);
     } else if (tunnel.errors.size() < kMaxErrors) {
       tunnel.errors.push_back(std::move(e));
     }
   }
+}
+
+// For the engine, which asks the path itself (session/path_prober.h).
+void DataPlane::HintPathMtu(Tunnel& tunnel, const ports::UdpError& error, Instant now) {
+  if (tunnel.ports.path->classic != nullptr || error.mtu == 0 || now < tunnel.hint_at) return;
+  Event event;
+  event.type = EventType::kPathHint;
+  event.tunnel = tunnel.ports.path->tunnel;
+  event.path.remote = error.destination;
+  event.session = error.mtu;
+  if (events_.Push(event)) tunnel.hint_at = now + kAskAgain;
 }
 
 // The kernel has learned a path's MTU from ICMP and heeds it; frames through AF_XDP pass it by.
@@ -159,8 +172,10 @@ bool DataPlane::ReadTun(Tunnel& tunnel, Sender& sender, ports::TunPort& tun, Ins
 void DataPlane::StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t> queues) {
   auto sender = std::make_unique<Sender>();
   sender->worker = &worker;
-  sender->sink = std::make_unique<CarrierSink>(tunnel.ports.udp4.get(), tunnel.ports.udp6.get(),
-                                               tunnel.ports.afxdp, PortOptions(tunnel));
+  sender->sink = std::make_unique<CarrierSink>(
+      tunnel.ports.udp4.get(), tunnel.ports.udp6.get(), tunnel.ports.afxdp,
+      PortOptions(tunnel, Family::kIpv4), PortOptions(tunnel, Family::kIpv6));
+  sender->sink->SetInside(tunnel.ports.tun[queues.front()].get());
   sender->sink->SetNextHopWanted([this, id = tunnel.ports.path->tunnel](const Endpoint& endpoint) {
     next_hop_wanted_(id, endpoint);
   });
@@ -181,11 +196,12 @@ void DataPlane::StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t
   });
 }
 
-ports::UdpPort::Options DataPlane::PortOptions(Tunnel& tunnel) {
+ports::UdpPort::Options DataPlane::PortOptions(Tunnel& tunnel, Family family) {
   ports::UdpPort::Options options;
   const ClassicPath* classic = tunnel.ports.path->classic;
+  options.fragmenting = family == Family::kIpv4 ? &tunnel.fragmenting4 : &tunnel.fragmenting6;
+  options.own_path_mtu = classic == nullptr;
   if (classic == nullptr) return options;
-  options.fragmenting = &tunnel.fragmenting;
   if (!classic->udp_checksum && tunnel.ports.udp4.valid()) {
     // UDP_SEGMENT needs checksums (udp(7)).
     const int on = 1;
@@ -200,14 +216,17 @@ absl::Status DataPlane::AddTunnel(TunnelPorts ports) {
   Tunnel& tunnel = *owned;
   tunnel.ports = std::move(ports);
   const uint32_t id = tunnel.ports.path->tunnel;
-  const ports::UdpPort::Options options = PortOptions(tunnel);
-  const auto port_of = [&](const UniqueFd& fd) {
-    return fd.valid() ? std::make_unique<ports::UdpPort>(fd.get(), options) : nullptr;
+  const auto port_of = [&](const UniqueFd& fd, Family family) {
+    return fd.valid() ? std::make_unique<ports::UdpPort>(fd.get(), PortOptions(tunnel, family))
+                      : nullptr;
   };
-  tunnel.receive4 = port_of(tunnel.ports.udp4);
-  tunnel.receive6 = port_of(tunnel.ports.udp6);
-  tunnel.control4 = port_of(tunnel.ports.udp4);
-  tunnel.control6 = port_of(tunnel.ports.udp6);
+  tunnel.receive4 = port_of(tunnel.ports.udp4, Family::kIpv4);
+  tunnel.receive6 = port_of(tunnel.ports.udp6, Family::kIpv6);
+  tunnel.control4 = port_of(tunnel.ports.udp4, Family::kIpv4);
+  tunnel.control6 = port_of(tunnel.ports.udp6, Family::kIpv6);
+  // An engine before this one may have left them otherwise.
+  if (tunnel.receive4) tunnel.receive4->ResetFragmenting();
+  if (tunnel.receive6) tunnel.receive6->ResetFragmenting();
   tunnel.socket_worker = rx_[id % rx_.size()].get();
   for (const auto& rx : rx_) {
     tunnel.writers.push_back(std::make_unique<TunWriter>(tunnel.ports.tun.front().get(),
@@ -337,6 +356,7 @@ int DataPlane::Send(uint32_t id, const session::Path& path, absl::Span<const uin
   if (port == nullptr) return EAFNOSUPPORT;
   const IpAddress* local = path.local.is_set() ? &path.local : nullptr;
   packet::OuterFields fields;
+  fields.tos = tunnel.ports.path->tos_value;
   if (const ClassicPath* classic = tunnel.ports.path->classic) fields.ttl = classic->ttl;
   ports::SendResult r =
       port->Send(path.remote, local, fields, frame.data(), frame.size(), frame.size());

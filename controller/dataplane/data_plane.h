@@ -88,13 +88,14 @@ class DataPlane {
   };
   struct Tunnel {
     TunnelPorts ports;
-    std::atomic<bool> fragmenting{false};             // ports::UdpPort::Options
-    std::vector<std::unique_ptr<TunWriter>> writers;  // by RX worker
+    std::atomic<bool> fragmenting4{false}, fragmenting6{false};  // ports::UdpPort::Options
+    std::vector<std::unique_ptr<TunWriter>> writers;             // by RX worker
     std::unique_ptr<ports::UdpPort> receive4, receive6;
     std::vector<std::unique_ptr<Sender>> senders;
     std::unique_ptr<ports::UdpPort> control4, control6;
     RxWorker* socket_worker = nullptr;
     Instant ask_again_at{};               // its thread's: see HearTooBig
+    Instant hint_at{};                    // the same: see HintPathMtu
     std::vector<ports::UdpError> errors;  // guarded by error_mutex
     std::mutex error_mutex;
   };
@@ -105,11 +106,12 @@ class DataPlane {
   };
 
   DataPlane(const Clock& clock, EventQueue& events) : clock_(clock), events_(events) {}
-  static ports::UdpPort::Options PortOptions(Tunnel& tunnel);
+  static ports::UdpPort::Options PortOptions(Tunnel& tunnel, Family family);
   void WatchSocket(Tunnel& tunnel, ports::UdpPort* port);
   bool ReceiveSocket(Tunnel& tunnel, ports::UdpPort& port, uint32_t events, Instant now);
   void TakeSocketErrors(Tunnel& tunnel, ports::UdpPort& port, Instant now);
   void ReportClassicError(Tunnel& tunnel, const std::vector<ports::UdpError>& errors);
+  void HintPathMtu(Tunnel& tunnel, const ports::UdpError& error, Instant now);
   void HearTooBig(Tunnel& tunnel, const Endpoint& destination, Instant now);
   void StartSender(Tunnel& tunnel, TxWorker& worker, std::vector<size_t> queues);
   bool ReadTun(Tunnel& tunnel, Sender& sender, ports::TunPort& tun, Instant now);

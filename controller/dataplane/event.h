@@ -26,6 +26,7 @@ enum class EventType : uint8_t {
   kClassicHeard,   // peer, session, path: data from somewhere else than the known path
   kClassicInner,   // peer, session, path, data: inner source address, 4 octets
   kClassicError,   // tunnel, path.remote, session: errno that the network gave for it
+  kPathHint,       // tunnel, path.remote, session: MTU that the network says the way there has
 };
 
 inline constexpr size_t kMaxEventData = 512;

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "packet/ecn.h"
 #include "packet/ip_view.h"
+#include "packet/mss_clamp.h"
 #include "protocol/constants.h"
 
 namespace cipe::dataplane {
@@ -92,8 +93,7 @@ void RxPipeline::OpenRun(size_t first, size_t last, Instant now) {
                                                      : cipe_drop_rx_replayed);
   };
   const uint64_t stop = session::KeyLimits::For(session.setup().suite).stop_packets;
-  uint64_t opened = 0, octets = 0;
-  bool data = false;
+  uint64_t opened = 0, packets = 0, octets = 0;  // packets and octets: of inner packets
   Pending* newest = nullptr;
   {
     std::lock_guard guard(lane.lock);
@@ -130,16 +130,20 @@ void RxPipeline::OpenRun(size_t first, size_t last, Instant now) {
       if (p.counter + 1 > lane.greatest()) newest = &p;
       lane.NoteAccepted(p.counter);
       ++opened;
-      octets += job.size;
-      data |= job.size != 0 && job.data[0] != 0;
+      if (job.size != 0 && job.data[0] != 0) {
+        ++packets;
+        octets += job.size;
+      }
     }
     if (newest != nullptr) lane.Publish();
   }
   if (opened == 0) return;
   peer.last_received.store(ToNanos(now), std::memory_order_relaxed);
-  if (data) peer.last_data_received.store(ToNanos(now), std::memory_order_relaxed);
-  peer.traffic.rx_packets.fetch_add(opened, std::memory_order_relaxed);
-  peer.traffic.rx_bytes.fetch_add(octets, std::memory_order_relaxed);
+  if (packets > 0) {
+    peer.last_data_received.store(ToNanos(now), std::memory_order_relaxed);
+    peer.traffic.rx_packets.fetch_add(packets, std::memory_order_relaxed);
+    peer.traffic.rx_bytes.fetch_add(octets, std::memory_order_relaxed);
+  }
   if (newest != nullptr) Learn(*newest);
 }
 
@@ -180,6 +184,9 @@ void RxPipeline::Deliver(TunnelPath& tunnel, TunSink& sink, const Pending& pendi
   if (!packet::ApplyOuterEcn(inner, pending.frame->ecn)) {
     peer.drops.Add(cipe_drop_rx_ecn_invalid);
     return;
+  }
+  if (packet::IsTcpSyn(ip) && tunnel.mss_clamp.load(std::memory_order_relaxed)) {
+    packet::ClampMss(inner, ip, peer.limit.load(std::memory_order_relaxed));
   }
   if (sink.coalescer().full()) WriteOut(tunnel, sink);
   sink.coalescer().Add(inner, ip);

@@ -28,6 +28,12 @@ struct TunnelPath {
   uint32_t tunnel = 0;
   uint16_t listen_port = 0;
   bool uso = false;  // the netdev takes UDP runs as one packet
+  std::atomic<bool> mss_clamp{true};
+  // What a peer takes is sent up to this size, in fragments where the path carries less.
+  std::atomic<uint32_t> least_mtu{0};
+  // Of the inner traffic class the outer one has these bits, and those of `tos_value` beside them.
+  std::atomic<uint8_t> tos_mask{3};  // the ECN field alone (RFC 6040)
+  std::atomic<uint8_t> tos_value{0};
   std::atomic<const PeerMap*> peer_map{nullptr};
   ClassicPath* classic = nullptr;  // protocol 3; null for protocol 5
   session::DropCounters drops;     // what cannot be laid at a peer's door

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "packet/ecn.h"
 #include "packet/ip_view.h"
+#include "packet/mss_clamp.h"
 #include "protocol/constants.h"
 
 namespace cipe::dataplane {
@@ -35,6 +36,13 @@ bool IsOwnFrame(const packet::IpView& ip, const TunnelPath& tunnel, const PeerPa
   return remote.port == LoadBe16(ip.l4() + 2) && remote.address == ip.destination_address();
 }
 
+// The outer traffic class: ECN as RFC 6040 has it, DSCP as configured.
+uint8_t TosFor(const TunnelPath& tunnel, const uint8_t* packet) {
+  return static_cast<uint8_t>(
+      (packet::TrafficClassOf(packet) & tunnel.tos_mask.load(std::memory_order_relaxed)) |
+      tunnel.tos_value.load(std::memory_order_relaxed));
+}
+
 }  // namespace
 
 TxPipeline::TxPipeline(EventQueue& events)
@@ -46,11 +54,12 @@ void TxPipeline::Process(TunnelPath& tunnel, RunSink& sink, const packet::VnetHe
     tunnel.drops.Add(cipe_drop_tx_bad_inner);
     return;
   }
+  oversize_.NewPacket();
   packet::Segment segment;
   while (segmenter_.Next(&segment)) Segment(tunnel, sink, segment.data, segment.size, now);
 }
 
-void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data, uint32_t size,
+void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, uint8_t* data, uint32_t size,
                          Instant now) {
   if (tunnel.classic != nullptr) return classic_.Add(tunnel, sink, data, size, now);
   packet::IpView ip;
@@ -67,24 +76,54 @@ void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data,
   PeerPath& peer = *found;
   if (IsOwnFrame(ip, tunnel, peer)) return peer.drops.Add(cipe_drop_tx_own_frame);
   peer.last_data_sent.store(ToNanos(now), std::memory_order_relaxed);
+  if (packet::IsTcpSyn(ip) && tunnel.mss_clamp.load(std::memory_order_relaxed)) {
+    packet::ClampMss(data, ip, peer.limit.load(std::memory_order_relaxed));
+  }
   Session* session = peer.current.load(std::memory_order_acquire);
   if (session == nullptr || session->Expired(now)) {
     Stage(tunnel, peer, data, size, now);
     return;
   }
-  SealInto(*session, sink, data, size, packet::EcnOf(data), tunnel, now);
+  Fit(*session, sink, data, size, tunnel, now);
+}
+
+void TxPipeline::Fit(Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
+                     TunnelPath& tunnel, Instant now) {
+  if (size > session.path().limit.load(std::memory_order_relaxed)) {
+    return TooBig(session, sink, data, size, tunnel, now);
+  }
+  SealInto(session, sink, data, size, false, tunnel, now);
+}
+
+// Where the netdev's MTU is greater than this peer's way (docs/protocol.md, "ECN, DSCP, MTU").
+void TxPipeline::TooBig(Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
+                        TunnelPath& tunnel, Instant now) {
+  PeerPath& peer = session.path();
+  const uint32_t limit = peer.limit.load(std::memory_order_relaxed);
+  const uint32_t most = std::min(peer.mtu.load(std::memory_order_relaxed),
+                                 std::max(limit, tunnel.least_mtu.load(std::memory_order_relaxed)));
+  packet::IpView ip;
+  if (!packet::ParseIp(data, size, &ip)) return tunnel.drops.Add(cipe_drop_tx_bad_inner);
+  // Its sender need not go below `most`, so it is of no use to tell him.
+  const bool cut = size <= most ? oversize_.Resegment(ip, limit) : oversize_.Fragment(ip, limit);
+  if (cut) {
+    for (auto piece = oversize_.Next(); !piece.empty(); piece = oversize_.Next()) {
+      SealInto(session, sink, piece.data(), static_cast<uint32_t>(piece.size()), false, tunnel,
+               now);
+    }
+    return;
+  }
+  if (size <= most) return SealInto(session, sink, data, size, true, tunnel, now);
+  const bool told = oversize_.Answer(sink, ip, ip.is_v4() ? limit : most, now);
+  peer.drops.Add(told ? cipe_drop_tx_too_big_told : cipe_drop_tx_too_big);
 }
 
 void TxPipeline::SealInto(Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
-                          uint8_t ecn, TunnelPath& tunnel, Instant now) {
-  // Where the netdev's MTU is greater than this peer's (docs/protocol.md, "ECN, DSCP, MTU").
-  if (size > session.path().mtu.load(std::memory_order_relaxed)) {
-    session.path().drops.Add(cipe_drop_tx_too_big);
-    return;
-  }
+                          bool may_fragment, TunnelPath& tunnel, Instant now) {
+  const packet::OuterFields fields{TosFor(tunnel, data), 0, may_fragment};
   const size_t frame_size = size + protocol::kDataOverhead;
   const bool joins = run_count_ > 0 && run_session_ == &session && run_sink_ == &sink &&
-                     run_ecn_ == ecn && !run_closed_ && frame_size <= run_each_ &&
+                     run_fields_ == fields && !run_closed_ && frame_size <= run_each_ &&
                      run_count_ < run_max_;
   if (!joins) {
     Flush(now);
@@ -96,10 +135,11 @@ void TxPipeline::SealInto(Session& session, RunSink& sink, const uint8_t* data, 
     run_session_ = &session;
     run_tunnel_ = &tunnel;
     run_sink_ = &sink;
-    run_ecn_ = ecn;
+    run_fields_ = fields;
     run_each_ = frame_size;
     run_max_ = std::clamp<size_t>(sink.MaxRun(run_path_.remote.address.family, frame_size), 1,
                                   std::max<size_t>(kRunBuffer / frame_size, 1));
+    if (may_fragment) run_max_ = 1;  // the kernel fragments no GSO
   }
   if (frame_size > kRunBuffer) {
     session.path().drops.Add(cipe_drop_tx_too_big);
@@ -159,7 +199,7 @@ void TxPipeline::Flush(Instant now) {
   if (run_count_ == 0) return;
   PeerPath& peer = run_session_->path();
   const SendResult result =
-      run_sink_->SendRun(run_path_, {.tos = run_ecn_}, run_.get(), run_size_, run_each_);
+      run_sink_->SendRun(run_path_, run_fields_, run_.get(), run_size_, run_each_);
   CountSend(peer, result, run_count_, run_inner_bytes_);
   peer.last_sent.store(ToNanos(now), std::memory_order_relaxed);
   run_count_ = run_size_ = run_each_ = 0;
@@ -199,8 +239,8 @@ void TxPipeline::FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now) {
     staged_.pop_front();
     Session* session = s.peer->current.load(std::memory_order_acquire);
     if (s.tunnel == &tunnel && session != nullptr && !session->Expired(now)) {
-      SealInto(*session, sink, s.packet.data(), static_cast<uint32_t>(s.packet.size()),
-               packet::EcnOf(s.packet.data()), tunnel, now);
+      oversize_.NewPacket();
+      Fit(*session, sink, s.packet.data(), static_cast<uint32_t>(s.packet.size()), tunnel, now);
     } else if (now - s.since > kStagedLifetime) {
       s.peer->drops.Add(cipe_drop_tx_staging_expired);
     } else {

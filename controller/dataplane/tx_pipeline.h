@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "dataplane/classic_tx.h"
 #include "dataplane/event.h"
+#include "dataplane/oversize.h"
 #include "dataplane/run_sink.h"
 #include "dataplane/tunnel_path.h"
 #include "packet/segmenter.h"
@@ -47,9 +48,13 @@ class TxPipeline {
     std::vector<uint8_t> packet;
   };
 
-  void Segment(TunnelPath& tunnel, RunSink& sink, const uint8_t* data, uint32_t size, Instant now);
+  void Segment(TunnelPath& tunnel, RunSink& sink, uint8_t* data, uint32_t size, Instant now);
+  void Fit(session::Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
+           TunnelPath& tunnel, Instant now);
+  void TooBig(session::Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
+              TunnelPath& tunnel, Instant now);
   void SealInto(session::Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
-                uint8_t ecn, TunnelPath& tunnel, Instant now);
+                bool may_fragment, TunnelPath& tunnel, Instant now);
   void Stage(TunnelPath& tunnel, session::PeerPath& peer, const uint8_t* data, uint32_t size,
              Instant now);
   void WantHandshake(session::PeerPath& peer, uint32_t exhausted);
@@ -60,7 +65,7 @@ class TxPipeline {
   // The run being gathered; empty when run_count_ is 0.
   size_t run_size_ = 0, run_each_ = 0, run_count_ = 0, run_max_ = 0;
   bool run_closed_ = false;  // a shorter datagram ended it
-  uint8_t run_ecn_ = 0;
+  packet::OuterFields run_fields_;
   uint64_t run_inner_bytes_ = 0;
   session::Session* run_session_ = nullptr;
   TunnelPath* run_tunnel_ = nullptr;
@@ -69,6 +74,7 @@ class TxPipeline {
   std::deque<Staged> staged_;
   size_t staged_bytes_ = 0;
   ClassicTx classic_;
+  Oversize oversize_;
   Event event_;
 };
 

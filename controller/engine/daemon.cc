@@ -318,6 +318,10 @@ void Daemon::PathUsed(uint32_t tunnel, uint32_t peer, const session::Path& path)
 
 void Daemon::SmallestMtu(uint32_t tunnel, uint32_t mtu) { Tell(ipc::SmallestMtu{tunnel, mtu}); }
 
+void Daemon::AskPathMtu(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) {
+  Tell(ipc::PathMtuWanted{tunnel, peer, endpoint});
+}
+
 void Daemon::ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) {
   Tell(ipc::ClassicPeer{tunnel, peer, ptpaddr});
 }

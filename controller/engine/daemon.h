@@ -34,6 +34,7 @@ class Daemon final : public World {
   void EndpointFailed(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) override;
   void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
   void PathUsed(uint32_t tunnel, uint32_t peer, const session::Path& path) override;
+  void AskPathMtu(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) override;
   void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) override;
   void ClassicOver(uint32_t tunnel, const std::string& reason) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;
@@ -83,6 +84,8 @@ class Daemon final : public World {
   void On(ipc::ClassicRelay& relay);
   void On(ipc::NextHop& hop);
   void On(ipc::Reply& reply);
+  void On(ipc::PathMtuKnown& known) { engine_->PathMtuKnown(known); }
+  void On(ipc::PathsChanged&) { engine_->PathsChanged(); }
   void Tell(ipc::Message message);
 
   absl::Status SetUp(ipc::Hello& hello);

@@ -132,6 +132,7 @@ absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
   tunnel.path.tunnel = add.tunnel;
   tunnel.path.listen_port = add.listen_port;
   tunnel.path.uso = add.uso;
+  SetPathOptions(tunnel);
   if (tunnel.config.private_key.has_value()) {
     CIPE_ASSIGN_OR_RETURN(tunnel.identity, handshake::Identity::Create(*tunnel.config.private_key));
   }
@@ -209,6 +210,9 @@ void Engine::DatapathChanged(ipc::DatapathChanged& changed) {
   const control::Rung before = RungOf(*tunnel);
   tunnel->datapath = std::move(changed.datapath);
   tunnel->mtu = changed.mtu;
+  if (!ClassicPeers::Is(*tunnel)) {
+    for (const auto& peer : tunnel->peers) StartProber(*peer, false);
+  }
   if (RungOf(*tunnel) == before) return;
   control::Json details = RungDetails(*tunnel);
   details["before"] = control::RungNumber(before);
@@ -261,6 +265,10 @@ void Engine::HandleEvents() {
       ControlFrame(event);
       continue;
     }
+    if (event.type == EventType::kPathHint) {
+      PathHint(event);
+      continue;
+    }
     Peer* peer = FindPeer(event.tunnel, event.peer);
     if (peer == nullptr) continue;
     if (ClassicPeers::Is(*peer->tunnel)) {
@@ -298,6 +306,7 @@ void Engine::HandleEvents() {
                             {"before", peer->path.path.Get().remote.ToString()}}});
           }
           UsePath(*peer, event.path);
+          FollowPath(*peer);
           SavePeer(*peer);
         }
         break;

@@ -96,6 +96,10 @@ class Engine {
     int error = 0;  // errno
   };
   void NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors);
+  // Answer to World::AskPathMtu.
+  void PathMtuKnown(const ipc::PathMtuKnown& known);
+  // Links, addresses or routes of this host changed.
+  void PathsChanged();
   std::vector<uint32_t> TunnelIds() const;
 
   // Every session is wiped and made anew where there is an endpoint: after a suspend, during which
@@ -182,6 +186,16 @@ class Engine {
   void SendTo(Peer& peer, const session::Path& path, absl::Span<const uint8_t> frame);
   void UsePath(Peer& peer, const session::Path& path);
 
+  // path_probing.cc
+  void FollowPath(Peer& peer);
+  void StartProber(Peer& peer, bool anew);
+  void UpdateLimit(Peer& peer);
+  void PathMtuChanged(const Peer& peer, uint32_t before);
+  void PathHint(const dataplane::Event& event);
+  void ProbeAnswered(Peer& peer, uint64_t id, uint32_t seen);
+  Instant TickProber(Peer& peer, Instant now);
+  void SendProbe(Peer& peer, const session::PathProbe& probe);
+
   // diagnosis.cc
   static Diagnosis WithoutAddress(const Peer& peer);
   Diagnosis Dead(const Peer& peer) const;
@@ -189,6 +203,8 @@ class Engine {
 
   // timers.cc
   void SendKeepalive(Peer& peer);
+  // Empty when the key may seal no more, which is counted.
+  std::vector<uint8_t> SealUnder(session::Session& session, absl::Span<const uint8_t> plaintext);
   void SendUnder(session::Session& session, absl::Span<const uint8_t> plaintext);
   void ControlTlv(const dataplane::Event& event);
   void CloseReceived(Peer& peer, uint32_t session);

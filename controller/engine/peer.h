@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "config/model.h"
 #include "engine/liveness.h"
+#include "engine/path_probing.h"
 #include "engine/stamps.h"
 #include "handshake/cookie.h"
 #include "handshake/identity.h"
@@ -60,6 +61,7 @@ struct Peer {
   std::optional<handshake::Initiator> initiator;  // last initiation sent, unanswered
   handshake::CookieHolder cookie;
   session::TimerState timers;
+  std::unique_ptr<PathProbing> probing;
 
   std::shared_ptr<Sender> sender;  // of our identity, shared with its other peers
   StampPair* stamps = nullptr;     // of the sender

@@ -144,6 +144,7 @@ void Engine::MakeCurrent(Peer& peer, Session* session, const session::Path& path
   // Before the session is published: a worker that sees it must know where to send.
   if (winner == session) UsePath(peer, path);
   SetPeerMtu(peer, winner->setup().peer_mtu);
+  FollowPath(peer);
   peer.path.current.store(winner, std::memory_order_release);
   SetSlot(loser, Slot::kPrevious);
   peer.timers.Reset();
@@ -154,6 +155,7 @@ void Engine::MakeCurrent(Peer& peer, Session* session, const session::Path& path
 // stays our own, or two ends could never go back up.
 void Engine::SetPeerMtu(Peer& peer, uint32_t mtu) {
   const uint32_t old = peer.path.mtu.exchange(mtu);
+  if (old != mtu) StartProber(peer, false);
   Tunnel& tunnel = *peer.tunnel;
   uint32_t smallest = std::min(tunnel.smallest_mtu, mtu);
   if (old == tunnel.smallest_mtu && mtu > old) {
@@ -300,6 +302,7 @@ void Engine::TakeOver(Tunnel& tunnel) {
     if (known.last_handshake_unix_ns != 0) {
       peer->latest_handshake = WallTime{static_cast<int64_t>(known.last_handshake_unix_ns)};
     }
+    FollowPath(*peer);
   }
   Log(Severity::kNotice, tunnel.config.name, ": took over ", resumed, " sessions");
 }

@@ -61,7 +61,10 @@ control::PeerSnapshot SnapshotOf(const Peer& peer, const Engine::Diagnosis& diag
   p.rung = RungOf(*peer.tunnel);
   if (!peer.tunnel->datapath.reason.empty()) p.rung_reason = peer.tunnel->datapath.reason;
   if (const uint32_t mtu = peer.path.mtu.load(); mtu != session::PeerPath::kAnyMtu) {
-    p.path_mtu = std::min(mtu, peer.tunnel->mtu);
+    p.path_mtu = std::min({mtu, peer.path.limit.load(), peer.tunnel->mtu});
+  }
+  if (peer.probing != nullptr) {
+    p.path_mtu_source = session::PathMtuSourceName(peer.probing->prober.source());
   }
   if (peer.config.persistent_keepalive_s > 0) {
     p.persistent_keepalive = peer.config.persistent_keepalive_s;

@@ -23,13 +23,16 @@ constexpr Duration kNever = 3600s;
 
 }  // namespace
 
-void Engine::SendUnder(Session& session, absl::Span<const uint8_t> plaintext) {
+std::vector<uint8_t> Engine::SealUnder(Session& session, absl::Span<const uint8_t> plaintext) {
   std::vector<uint8_t> frame(plaintext.size() + protocol::kDataOverhead);
   session::SendLane& lane = session.send_lane(0);
   {
     std::lock_guard guard(lane.lock);
     const auto counter = lane.TakeCounter(static_cast<uint32_t>(plaintext.size()));
-    if (!counter.has_value()) return session.path().drops.Add(cipe_drop_tx_key_exhausted);
+    if (!counter.has_value()) {
+      session.path().drops.Add(cipe_drop_tx_key_exhausted);
+      return {};
+    }
     protocol::WriteDataHeader(session.setup().remote_index, *counter, frame.data());
     const SealJob job{*counter, frame.data(), plaintext.data(),
                       frame.data() + protocol::kDataHeaderSize,
@@ -37,6 +40,12 @@ void Engine::SendUnder(Session& session, absl::Span<const uint8_t> plaintext) {
     lane.key->SealBatch(absl::MakeSpan(&job, 1));
   }
   session.path().last_sent.store(ToNanos(clock_.Now()), std::memory_order_relaxed);
+  return frame;
+}
+
+void Engine::SendUnder(Session& session, absl::Span<const uint8_t> plaintext) {
+  const std::vector<uint8_t> frame = SealUnder(session, plaintext);
+  if (frame.empty()) return;
   Peer* peer = FindPeer(session.path().tunnel, session.path().peer);
   if (peer != nullptr) SendTo(*peer, session.path().path.Get(), frame);
 }
@@ -94,8 +103,12 @@ void Engine::ControlTlv(const dataplane::Event& event) {
     if (protocol::BuildControl(reply, absl::MakeSpan(plaintext).subspan(0, size)) == size) {
       SendUnder(*peer->current, absl::MakeConstSpan(plaintext).subspan(0, size));
     }
-  } else if (const auto* reply = std::get_if<protocol::EchoReply>(&*message); reply != nullptr) {
-    peer->liveness.Answered(reply->id, clock_.Now());
+  } else if (const auto* answer = std::get_if<protocol::EchoReply>(&*message); answer != nullptr) {
+    if ((answer->id & session::kProbeIdBit) != 0) {
+      ProbeAnswered(*peer, answer->id, answer->seen_size);
+    } else {
+      peer->liveness.Answered(answer->id, clock_.Now());
+    }
   } else if (const auto* changed = std::get_if<protocol::ChangedParameters>(&*message);
              changed != nullptr) {
     SetPeerMtu(*peer, changed->mtu);
@@ -114,6 +127,7 @@ void Engine::ExpireSessions(Peer& peer, Instant now) {
     *slot = nullptr;
     if (current) NotePeerState(peer, PeerState::kDown);
   }
+  if (peer.current == nullptr && peer.probing != nullptr) FollowPath(peer);
 }
 
 Instant Engine::TickAttempt(Peer& peer, Instant now) {
@@ -179,7 +193,7 @@ Instant Engine::TickPeer(Peer& peer, Instant now) {
                               peer.current->setup().created, now, &peer.timers);
     if (decision.keepalive) SendKeepalive(peer);
     if (decision.handshake) StartHandshake(peer, /*rekey=*/!decision.dead);
-    next = now + kLookInterval;
+    next = std::min<Instant>(now + kLookInterval, TickProber(peer, now));
   } else if ((persistent > 0s || peer.config.ping_s > 0) && !peer.attempt.has_value()) {
     if (peer.configured.is_set()) StartHandshake(peer);
   }

@@ -42,6 +42,9 @@ struct Tunnel {
   }
 };
 
+// What of the configuration workers look at for each packet. Whoever changes that calls it again.
+void SetPathOptions(Tunnel& tunnel);
+
 // Why the tunnel is not as configured though it is up; empty when it is.
 std::string WhyDegraded(const Tunnel& tunnel);
 

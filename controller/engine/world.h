@@ -36,6 +36,8 @@ class World {
   // Frames to the peer leave from this address of ours now; Engine::SourceGone when that should
   // end.
   virtual void PathUsed(uint32_t /*tunnel*/, uint32_t /*peer*/, const session::Path& /*path*/) {}
+  // What does the kernel know of the way to the peer? Engine::PathMtuKnown is the answer.
+  virtual void AskPathMtu(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) = 0;
   // Protocol 3: who the peer is and which address its netdev has (unset = not known yet), once it
   // was heard and whenever that changes.
   virtual void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) = 0;

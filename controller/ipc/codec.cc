@@ -10,15 +10,16 @@
 namespace cipe::ipc {
 namespace {
 
-constexpr const char* kNames[] = {"Hello",       "CarrierAdd",      "CarrierRemove",
-                                  "TunnelAdd",   "TunnelRemove",    "EndpointResolved",
-                                  "NextHop",     "Reply",           "Ready",
-                                  "UpRequest",   "DownRequest",     "TunnelRemoved",
-                                  "FloorUpdate", "NextHopWanted",   "EndpointFailed",
-                                  "SmallestMtu", "DatapathChanged", "Ping",
-                                  "Pong",        "ClassicRelay",    "ClassicPeer",
-                                  "ClassicOver", "Leave",           "SourceGone",
-                                  "PathUsed"};
+constexpr const char* kNames[] = {"Hello",        "CarrierAdd",      "CarrierRemove",
+                                  "TunnelAdd",    "TunnelRemove",    "EndpointResolved",
+                                  "NextHop",      "Reply",           "Ready",
+                                  "UpRequest",    "DownRequest",     "TunnelRemoved",
+                                  "FloorUpdate",  "NextHopWanted",   "EndpointFailed",
+                                  "SmallestMtu",  "DatapathChanged", "Ping",
+                                  "Pong",         "ClassicRelay",    "ClassicPeer",
+                                  "ClassicOver",  "Leave",           "SourceGone",
+                                  "PathUsed",     "PathMtuKnown",    "PathsChanged",
+                                  "PathMtuWanted"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 absl::Status Malformed(size_t type) {

@@ -385,4 +385,24 @@ void Fields(Ar& ar, ClassicOver& m) {
   ar.String(m.reason);
 }
 
+template <typename Ar>
+void Fields(Ar& ar, PathMtuKnown& m) {
+  ar.Number(m.tunnel);
+  ar.Number(m.peer);
+  Fields(ar, m.endpoint);
+  ar.Number(m.link);
+  ar.Number(m.route);
+  ar.Number(m.learned);
+}
+
+template <typename Ar>
+void Fields(Ar&, PathsChanged&) {}
+
+template <typename Ar>
+void Fields(Ar& ar, PathMtuWanted& m) {
+  ar.Number(m.tunnel);
+  ar.Number(m.peer);
+  Fields(ar, m.endpoint);
+}
+
 }  // namespace cipe::ipc::layout

@@ -164,6 +164,20 @@ struct SourceGone {
   IpAddress local;
 };
 
+// Answer to PathMtuWanted: what the kernel knows of the way to the peer, octets, IP header
+// included.
+struct PathMtuKnown {
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+  Endpoint endpoint;
+  uint32_t link = 0;     // MTU of the interface; 0: no route
+  uint32_t route = 0;    // MTU set on the route, 0 = none
+  uint32_t learned = 0;  // from ICMP, which anybody can forge; 0 = nothing
+};
+
+// Links, addresses or routes changed: what was known of paths may be wrong.
+struct PathsChanged {};
+
 // ---- engine -> broker ----
 
 struct Ready {};  // maps adopted, control socket served
@@ -212,6 +226,12 @@ struct SmallestMtu {
   uint32_t mtu = 0;
 };
 
+struct PathMtuWanted {
+  TunnelId tunnel = 0;
+  PeerId peer = 0;
+  Endpoint endpoint;
+};
+
 struct Pong {
   uint64_t number = 0;
 };
@@ -244,6 +264,7 @@ using Message =
     std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove, EndpointResolved,
                  NextHop, Reply, Ready, UpRequest, DownRequest, TunnelRemoved, FloorUpdate,
                  NextHopWanted, EndpointFailed, SmallestMtu, DatapathChanged, Ping, Pong,
-                 ClassicRelay, ClassicPeer, ClassicOver, Leave, SourceGone, PathUsed>;
+                 ClassicRelay, ClassicPeer, ClassicOver, Leave, SourceGone, PathUsed, PathMtuKnown,
+                 PathsChanged, PathMtuWanted>;
 
 }  // namespace cipe::ipc

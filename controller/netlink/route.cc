@@ -131,6 +131,12 @@ std::optional<Route> ParseRoute(const nlmsghdr& message) {
   route.type = header->rtm_type;
   route.mtu = a.Nested(RTA_METRICS, RTAX_MTU).U32(RTAX_MTU).value_or(0);
   route.cached = header->rtm_flags & RTM_F_CLONED;
+  // The expiry of an IPv6 route that is no exception is a router advertisement's.
+  rta_cacheinfo cache{};
+  if (const auto bytes = a.Bytes(RTA_CACHEINFO); bytes.size() >= sizeof cache) {
+    std::memcpy(&cache, bytes.data(), sizeof cache);
+    route.mtu_learned = route.mtu != 0 && route.cached && cache.rta_expires != 0;
+  }
   return route;
 }
 
@@ -179,8 +185,8 @@ absl::StatusOr<RouteLookup> LookupRoute(Socket* socket, const IpAddress& destina
     return absl::UnavailableError(
         absl::StrCat(what, ": only a reject route (type ", route->type, ")"));
   }
-  return RouteLookup{route->ifindex, route->gateway, route->preferred_source, route->mtu,
-                     route->type == RTN_LOCAL};
+  return RouteLookup{route->ifindex, route->gateway,           route->preferred_source,
+                     route->mtu,     route->type == RTN_LOCAL, route->mtu_learned};
 }
 
 absl::StatusOr<Route> DefaultRoute(Socket* socket, Family family) {

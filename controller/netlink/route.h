@@ -30,6 +30,7 @@ struct Route {
   uint8_t type = RTN_UNICAST;  // RTN_UNREACHABLE, RTN_BLACKHOLE, ... have no ifindex
   uint32_t mtu = 0;            // octets, 0 = not set
   bool cached = false;         // a learned exception, not a configured route
+  bool mtu_learned = false;    // of a lookup's answer: `mtu` is from ICMP and expires
 
   std::string ToString() const;
 };
@@ -54,8 +55,9 @@ struct RouteLookup {
   int ifindex = 0;
   std::optional<IpAddress> gateway;           // nullopt: on link
   std::optional<IpAddress> preferred_source;  // as the kernel would choose it
-  uint32_t mtu = 0;    // path MTU the kernel knows for this destination, 0 = the interface's
-  bool local = false;  // the destination is one of our own addresses
+  uint32_t mtu = 0;          // path MTU the kernel knows for this destination, 0 = the interface's
+  bool local = false;        // the destination is one of our own addresses
+  bool mtu_learned = false;  // ICMP said so, not a route's configuration
 };
 // What the kernel would do with a packet to `destination` that carries `mark` (0: none) and, where
 // `oif` is not 0, must leave there, from `source` where it is set. Unavailable when there is no

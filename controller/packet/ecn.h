@@ -32,6 +32,11 @@ inline constexpr uint8_t DecapsulateEcn(uint8_t inner, uint8_t outer) {
   return kTable[inner & kEcnMask][outer & kEcnMask];
 }
 
+// DSCP and ECN of an IP packet of at least 2 octets whose first nibble is 4 or 6.
+inline uint8_t TrafficClassOf(const uint8_t* packet) {
+  return (packet[0] >> 4) == 4 ? packet[1] : static_cast<uint8_t>(packet[0] << 4 | packet[1] >> 4);
+}
+
 // ECN field of an IP packet of at least 2 octets whose first nibble is 4 or 6.
 inline uint8_t EcnOf(const uint8_t* packet) {
   return ((packet[0] >> 4) == 4 ? packet[1] : packet[1] >> 4) & kEcnMask;

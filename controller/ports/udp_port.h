@@ -63,10 +63,15 @@ class UdpPort {
   struct Options {
     uint32_t receive_slots = 16;  // kernel messages per ReceiveBatch, 64 KB of buffer each
     bool gso = true;              // false: never try UDP_SEGMENT
-    // Whether the socket clears DF now; one for all ports of a socket, which otherwise would not
-    // know of each other's changes. Null: DF is left as the socket has it. Two ports that disagree
-    // at the same moment may swap the bit of a datagram: accepted, it is a hint to routers.
+    // Whether the socket lets datagrams be fragmented now; one for all ports of a socket, which
+    // otherwise would not know of each other's changes. Null: it is left as the socket has it. Two
+    // ports that disagree at the same moment may swap that of a datagram: accepted, it is rare, and
+    // what it breaks (a size that was probed wrongly) is found out by the next probe.
     std::atomic<bool>* fragmenting = nullptr;
+    // The caller finds the path's MTU himself: what may not be fragmented always has DF and goes
+    // out whatever MTU the kernel has heard of, which anybody could have told it. Needs
+    // `fragmenting`.
+    bool own_path_mtu = false;
   };
   static constexpr size_t kMaxSegments = 64;  // UDP_MAX_SEGMENTS of Linux before 6.9
   static constexpr size_t kSlotSize = 65536;
@@ -98,6 +103,9 @@ class UdpPort {
   SendResult Send(const Endpoint& to, const IpAddress* local, const packet::OuterFields& fields,
                   const uint8_t* data, size_t total, size_t gso_size);
 
+  // Sets the socket to what `options` says, no fragments; without it the first difference does.
+  void ResetFragmenting();
+
   // Is GSO in use? False once the kernel refused it (carrier without checksum offload, old kernel).
   bool gso() const { return gso_ && gso_pause_ == 0; }
 
@@ -116,6 +124,7 @@ class UdpPort {
                      const packet::OuterFields& fields) const;
   bool KnownTooBig(size_t size);
   void SetFragmenting(bool may_fragment);
+  bool ApplyFragmenting(bool may_fragment);
   int SendGso(const msghdr& plain, size_t gso_size);
   SendResult SendEach(const msghdr& plain, size_t total, size_t size);
 

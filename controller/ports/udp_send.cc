@@ -118,13 +118,30 @@ size_t UdpPort::FillControl(uint8_t* control, const IpAddress* local,
 }
 
 void UdpPort::SetFragmenting(bool may_fragment) {
-  if (options_.fragmenting == nullptr || family_ != Family::kIpv4 ||
+  if (options_.fragmenting == nullptr ||
       options_.fragmenting->load(std::memory_order_relaxed) == may_fragment) {
     return;
   }
-  const int value = may_fragment ? IP_PMTUDISC_DONT : IP_PMTUDISC_WANT;
-  if (setsockopt(fd_, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value) != 0) return;
-  options_.fragmenting->store(may_fragment, std::memory_order_relaxed);
+  if (ApplyFragmenting(may_fragment)) {
+    options_.fragmenting->store(may_fragment, std::memory_order_relaxed);
+  }
+}
+
+void UdpPort::ResetFragmenting() {
+  if (options_.fragmenting == nullptr) return;
+  if (ApplyFragmenting(false)) options_.fragmenting->store(false, std::memory_order_relaxed);
+}
+
+bool UdpPort::ApplyFragmenting(bool may_fragment) {
+  const int rest = options_.own_path_mtu ? IP_PMTUDISC_PROBE : IP_PMTUDISC_WANT;
+  if (family_ == Family::kIpv4) {
+    const int value = may_fragment ? IP_PMTUDISC_DONT : rest;
+    return setsockopt(fd_, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value) == 0;
+  }
+  // Nobody on the way fragments IPv6. The kernel does what the MTU it has heard of asks for: it
+  // goes by IPV6_MTU only where that is needed anyway (ip6_finish_output).
+  const int value = may_fragment ? IPV6_PMTUDISC_WANT : rest;
+  return setsockopt(fd_, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, sizeof value) == 0;
 }
 
 SendResult UdpPort::Send(const Endpoint& to, const IpAddress* local,

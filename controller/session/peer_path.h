@@ -81,6 +81,8 @@ struct PeerPath {
   // Greatest inner packet the peer takes, octets; kAnyMtu until it has said so.
   static constexpr uint32_t kAnyMtu = UINT32_MAX;
   std::atomic<uint32_t> mtu{kAnyMtu};
+  // Greatest inner packet that fits the way to the peer in one piece, at most `mtu`.
+  std::atomic<uint32_t> limit{kAnyMtu};
 
   // CLOCK_BOOTTIME nanoseconds, 0 = never; written by workers.
   std::atomic<int64_t> last_data_sent{0};  // frames with an inner packet

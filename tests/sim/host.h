@@ -92,6 +92,8 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   std::vector<std::pair<Endpoint, IpAddress>> classic_told;  // as the broker was
   std::string classic_over;
   uint32_t smallest_mtu = 0;  // as the broker was told last
+  std::vector<ipc::PathMtuWanted> paths_asked;
+  std::vector<std::vector<uint8_t>> answered;  // inner packets that the host made itself (ICMP)
 
   // World
   int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
@@ -103,6 +105,9 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
     if (on_failed) on_failed(endpoint);
   }
   void SmallestMtu(uint32_t, uint32_t mtu) override { smallest_mtu = mtu; }
+  void AskPathMtu(uint32_t, uint32_t peer, const Endpoint& endpoint) override {
+    paths_asked.push_back({kTunnel, peer, endpoint});
+  }
   void ClassicPeer(uint32_t, const Endpoint& peer, const IpAddress& ptpaddr) override {
     classic_told.push_back({peer, ptpaddr});
   }
@@ -112,6 +117,9 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   dataplane::SendResult SendRun(const session::Path& path, const packet::OuterFields& fields,
                                 const uint8_t* data, size_t total, size_t each) override;
   size_t MaxRun(Family, size_t) const override { return 64; }
+  void AnswerInside(absl::Span<const uint8_t> packet) override {
+    answered.emplace_back(packet.begin(), packet.end());
+  }
   // TunSink
   Refused Write(absl::Span<const packet::PacketWrite> writes) override;
   packet::Coalescer& coalescer() override { return coalescer_; }

@@ -108,7 +108,12 @@ void AppendPeer(const PeerSnapshot& peer, int64_t now, int indent, std::string* 
   Line(out, inner, "traffic", TrafficText(peer.traffic));
   if (peer.rung != Rung::kUnknown)
     Line(out, inner, "data path", RungText(peer.rung, peer.rung_reason));
-  if (peer.path_mtu.has_value()) Line(out, inner, "path mtu", absl::StrCat(*peer.path_mtu));
+  if (peer.path_mtu.has_value()) {
+    Line(out, inner, "path mtu",
+         absl::StrCat(*peer.path_mtu, peer.path_mtu_source.has_value()
+                                          ? absl::StrCat(" (", *peer.path_mtu_source, ")")
+                                          : ""));
+  }
   if (peer.rtt_ms.has_value()) {
     Line(out, inner, "round trip", absl::StrFormat("%.1f ms", *peer.rtt_ms));
   }

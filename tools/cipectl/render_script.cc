@@ -65,7 +65,7 @@ std::string ScriptColumns(Object object) {
     case Object::kPeers:
       return "tunnel name public_key endpoint allowed_ips latest_handshake rx_bytes tx_bytes "
              "rx_packets tx_packets rung path_mtu persistent_keepalive status drops "
-             "rung_reason";
+             "rung_reason path_mtu_source";
     case Object::kSessions:
       return "tunnel peer slot role local_index remote_index age_s expires_s lanes tx_counter "
              "rx_greatest";

@@ -35,16 +35,20 @@
 //    "peers":    [{"tunnel", "name", "public_key", "endpoint", "allowed_ips", "latest_handshake",
 //                  "rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rung", "rung_name",
 //                  "rung_reason", "path_mtu", "persistent_keepalive", "status", "why", "drops":
-//                  {...}, "advice", "rtt_ms"}],
+//                  {...}, "advice", "path_mtu_source", "rtt_ms"}],
 //    "sessions": [{"tunnel", "peer", "slot", "role", "local_index", "remote_index", "age_s",
 //                  "expires_s", "lanes", "tx_counter", "rx_greatest"}],
 //    "drops":    [{"scope", "reason", "count", "sentence"}]}
 //
 // rtt_ms: round-trip time of the last Ping that was answered, milliseconds with a fraction; null
-// before the first and without Ping. why: the likeliest reason for having no session; advice: what
-// to do about just that. ciped_pid: the process to send signals to. engine_pid: its child, which it
-// replaces when that ends. mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet
-// that goes to the peer, the smaller of both ends; null before the first handshake.
+// before the first and without Ping.
+// why: the likeliest reason for having no session; advice: what to do about just that.
+// ciped_pid: the process to send signals to. engine_pid: its child, which it replaces when that
+// ends. mtu of a tunnel: of its netdev now. path_mtu: the greatest inner packet that goes to the
+// peer in one piece, as far as the way there and both ends allow; null before the first handshake.
+// path_mtu_source: how that is known: "interface" (the carrier's MTU or the tunnel's own), "route"
+// (an MTU set on the route), "icmp" (the network said so and probes agreed), "probe" (probes
+// alone), "peer" (the other end takes no more); null without a session.
 //
 // state: "up", "degraded" (works, or
 // tries to, but not as configured; `reason` says why), "down". status: "connected", "handshaking",

@@ -4,7 +4,8 @@ import functools
 import json
 
 import lab as labs
-from sites import DATAPATH_RUNGS, TUNNEL, Pair, drops, expect, make_pair
+from narrow_path import make_routed
+from sites import DATAPATH_RUNGS, TUNNEL, drops, expect, make_pair
 
 OCTETS = 5_000_000
 SECONDS = 25    # for OCTETS, on a busy machine
@@ -46,36 +47,6 @@ def narrow_route(lab, datapath, outer):
     expect(link_mtu(pair.a) == 1320, f"the MTU is {link_mtu(pair.a)} where the route's is 1400")
     expect_all_through(pair)
     pair.down()
-
-
-class Routed(Pair):
-    """Two sites with a router between them."""
-
-    def carrier_address(self, site):
-        return (f"198.51.100.{self.number(site)}" if self.outer == 4 and site is self.b
-                else f"2001:db8:2::{self.number(site)}" if site is self.b
-                else super().carrier_address(site))
-
-
-def make_routed(lab, outer):
-    lab.echo("site-a [eth0] ---- [to-a] router [to-b] ---- [eth0] site-b; the router's MTU to b is 1400")
-    a, b, router = lab.site("site-a"), lab.site("site-b"), lab.namespace("router")
-    pair = Routed(lab, a, b, outer)
-    for site, device, net4, net6 in ((a, "to-a", "192.0.2", "2001:db8:1"),
-                                     (b, "to-b", "198.51.100", "2001:db8:2")):
-        number = pair.number(site)
-        lab.veth((site.namespace, "eth0", [f"{net4}.{number}/24", f"{net6}::{number}/64"]),
-                 (router, device, [f"{net4}.254/24", f"{net6}::ffff/64"]))
-        site.run("ip", "route", "add", "default", "via", f"{net4}.254")
-        site.run("ip", "-6", "route", "add", "default", "via", f"{net6}::ffff")
-    for name in ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"):
-        lab.run("sysctl", "-qw", name, namespace=router)
-    # Not the device's MTU: that would lose what b sends without a word to it.
-    lab.run("ip", "route", "add", "198.51.100.2", "dev", "to-b", "mtu", "lock", 1400,
-            namespace=router)
-    lab.run("ip", "-6", "route", "add", "2001:db8:2::2", "dev", "to-b", "mtu", "lock", 1400,
-            namespace=router)
-    return pair
 
 
 def learned(lab, datapath, outer):

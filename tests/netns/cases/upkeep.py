@@ -42,7 +42,7 @@ def mtu_configured(lab):
     expect(link_mtu(pair.a) == 1400, f"a configured MTU was changed to {link_mtu(pair.a)}")
     expect(not labs.ping(pair.a, pair.inner(pair.b), count=1, size=1400 - 28, check=False),
            "a packet that is too big for site-b went through")
-    wait_drop([pair.a], {"tx_too_big"})
+    wait_drop([pair.a], {"tx_too_big_told"})
     pair.down()
 
 

@@ -84,8 +84,8 @@ TEST(ScriptTest, OneLinePerPeerWithTabs) {
   EXPECT_EQ(RenderScript(control::ToJson(SampleSnapshot()), Object::kPeers),
             "site-a\thub\tHUB\t192.0.2.1:6789\t10.9.0.1/32,10.0.1.0/24\t1700000037\t"
             "18446744073709551615\t1\t3\t4\t2\t1500\t25\tconnected\t-\t"
-            "veth has no zero copy\n"
-            "site-a\told\tshared\t-\t-\t-\t0\t0\t0\t0\t-\t-\t-\tno_answer\ths_wrong_psk=1\t-\n");
+            "veth has no zero copy\tprobe\n"
+            "site-a\told\tshared\t-\t-\t-\t0\t0\t0\t0\t-\t-\t-\tno_answer\ths_wrong_psk=1\t-\t-\n");
 }
 
 TEST(ScriptTest, FieldIsOneValuePerLine) {

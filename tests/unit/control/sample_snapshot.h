@@ -37,6 +37,7 @@ inline Snapshot SampleSnapshot() {
   hub.rung = Rung::kAfxdpRx;
   hub.rung_reason = "veth has no zero copy";
   hub.path_mtu = 1500;
+  hub.path_mtu_source = "probe";
   hub.persistent_keepalive = 25;
   hub.status = PeerStatus::kConnected;
   hub.rtt_ms = 12.25;

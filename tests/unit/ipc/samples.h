@@ -189,6 +189,9 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(Leave{});
   all.push_back(SourceGone{5, 11, SampleEndpoint(), *IpAddress::Parse("192.0.2.7")});
   all.push_back(PathUsed{5, 11, SampleEndpoint(), *IpAddress::Parse("2001:db8::7")});
+  all.push_back(PathMtuKnown{5, 11, SampleEndpoint(), 1500, 1400, 1300});
+  all.push_back(PathsChanged{});
+  all.push_back(PathMtuWanted{5, 11, SampleEndpoint()});
   return all;
 }
 
