@@ -166,6 +166,7 @@ ipc::Hello Broker::MakeHello(bool takeover) {
 void Broker::OnEngineDeath() {
   ++engines_;
   next_hops_->ForgetAll();  // the next engine asks for what it needs
+  ForgetReloads();
   // Who was going down is down now; the next engine must not see its sessions.
   while (!removals_.empty()) FinishRemoval(removals_.begin()->first);
 }
@@ -316,26 +317,30 @@ absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
   if (*now == tunnel.config()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("tunnel ", name, " is up with another configuration than ", now->path,
-                   " has now; `cipectl down ", name, "` first"));
+                   " has now; `cipectl reload ", name, "` makes it that"));
 }
 
 absl::Status Broker::SetUpPeers(Tunnel* tunnel) {
   const config::Tunnel& config = tunnel->config();
   CIPE_ASSIGN_OR_RETURN(tunnel->identities, IdentitiesOf(config));
-  for (const config::Peer& peer : config.peers) {
-    const Identities& who = tunnel->identities[tunnel->peers.size()];
-    ipc::PeerSetup setup;
-    ipc::PeerId& id = peer_ids_[absl::StrCat(config.name, "/", who.peer)];
-    if (id == 0) id = next_peer_++;
-    setup.peer = id;
-    if (!peer.endpoints.empty()) {
-      const auto endpoint = ParseNumericEndpoint(peer.endpoints.front());
-      if (endpoint.ok()) setup.endpoint = *endpoint;
-    }
-    tunnel->peers.push_back(setup);
+  for (size_t i = 0; i < config.peers.size(); ++i) {
+    tunnel->peers.push_back(SetUpPeer(config, i, tunnel->identities[i]));
   }
+  tunnel->IndexPeers();
   for (const Identities& who : tunnel->identities) floors_.Use(who);
   return absl::OkStatus();
+}
+
+ipc::PeerSetup Broker::SetUpPeer(const config::Tunnel& config, size_t i, const Identities& who) {
+  ipc::PeerSetup setup;
+  ipc::PeerId& id = peer_ids_[absl::StrCat(config.name, "/", who.peer)];
+  if (id == 0) id = next_peer_++;
+  setup.peer = id;
+  if (!config.peers[i].endpoints.empty()) {
+    const auto endpoint = ParseNumericEndpoint(config.peers[i].endpoints.front());
+    if (endpoint.ok()) setup.endpoint = *endpoint;
+  }
+  return setup;
 }
 
 void Broker::FinishRemoval(ipc::TunnelId id) {
@@ -344,6 +349,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   if (tunnel.empty()) return;
   if (!removal.empty()) loop_.Cancel(removal.mapped().timer);
   next_hops_->Forget(id);
+  ReleaseAllLeaving(id);
   for (const ipc::PeerSetup& peer : tunnel.mapped()->peers) {
     const auto resolving = resolving_.extract(peer.peer);
     if (!resolving.empty()) loop_.Cancel(resolving.mapped());
@@ -361,6 +367,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   const auto config = std::make_shared<const config::Tunnel>(tunnel.mapped()->config().Clone());
   tunnel.mapped().reset();
   EndUnlessNeeded(options_.last_answer_patience);
+  EndReloadWhenTaken();
   if (removal.empty()) return;
   for (const uint64_t request : removal.mapped().requests) {
     Answer(request, absl::OkStatus(), id);

@@ -19,4 +19,9 @@ absl::Status CheckEndpoint(netlink::Socket* socket, const config::Tunnel& config
                            uint16_t listen_port, const config::Peer& peer,
                            const Endpoint& endpoint);
 
+// The same for every endpoint that is known by now, in time that grows with the number of peers and
+// not with its square; names are checked when they are resolved.
+absl::Status CheckEndpoints(netlink::Socket* socket, const config::Tunnel& config,
+                            uint16_t listen_port);
+
 }  // namespace cipe::broker

@@ -39,6 +39,14 @@ void NextHops::RefreshOne(const Endpoint& endpoint, Wanted* wanted) {
   if (!Same(before, wanted->told)) announce_(wanted->told);
 }
 
+void NextHops::SetMark(ipc::TunnelId tunnel, uint32_t fwmark) {
+  for (auto& [key, wanted] : wanted_) {
+    if (key.first != tunnel) continue;
+    wanted.fwmark = fwmark;
+    RefreshOne(key.second, &wanted);
+  }
+}
+
 void NextHops::Forget(ipc::TunnelId tunnel) {
   std::erase_if(wanted_, [&](const auto& entry) { return entry.first.first == tunnel; });
 }

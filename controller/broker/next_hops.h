@@ -27,6 +27,8 @@ class NextHops {
   void Refresh();
   // Only at those whose path MTU is below their carrier's: learned ones expire without an event.
   void RefreshNarrow();
+  // The tunnel's packets carry another mark now: its endpoints are looked at with that.
+  void SetMark(ipc::TunnelId tunnel, uint32_t fwmark);
   void Forget(ipc::TunnelId tunnel);
   void ForgetAll() { wanted_.clear(); }
   size_t size() const { return wanted_.size(); }

@@ -40,11 +40,11 @@ std::string LinkName(netlink::Socket* socket, int ifindex) {
 absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Up(ipc::TunnelId id, config::Tunnel config,
                                                    netlink::Socket* socket,
                                                    CarrierTable* carriers) {
-  CIPE_RETURN_IF_ERROR(RoutedPrefixes(config).status());
+  CIPE_ASSIGN_OR_RETURN(const std::vector<IpPrefix> routed, RoutedPrefixes(config));
   // From here on the destructor undoes what was done.
   std::unique_ptr<Tunnel> tunnel(new Tunnel(id, std::move(config), socket, carriers));
   CIPE_RETURN_IF_ERROR(tunnel->OpenSockets());
-  CIPE_RETURN_IF_ERROR(tunnel->CheckEndpoints());
+  CIPE_RETURN_IF_ERROR(CheckEndpoints(socket, tunnel->config_, tunnel->udp_.port));
   CIPE_ASSIGN_OR_RETURN(const CarrierPlan plan, PlanCarriers(socket, tunnel->config_, {}, {}));
   CIPE_RETURN_IF_ERROR(plan.first_missing);
   tunnel->datapath_ = ChooseDatapath(plan, carriers, tunnel->config_);
@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Up(ipc::TunnelId id, config::Tun
   // A link-local address would send router solicitations, which belong to no peer.
   CIPE_RETURN_IF_ERROR(netlink::SetLinkNoAutoAddress(socket, tunnel->ifindex_));
   CIPE_RETURN_IF_ERROR(netlink::SetLinkUp(socket, tunnel->ifindex_, true));
-  CIPE_RETURN_IF_ERROR(tunnel->AddRoutes());
+  CIPE_RETURN_IF_ERROR(tunnel->AddRoutes(routed));
   return tunnel;
 }
 
@@ -70,18 +70,6 @@ absl::Status Tunnel::OpenSockets() {
   options.fwmark = config_.fwmark;
   if (config_.classic.has_value()) SetClassicSocket(*config_.classic, &options);
   CIPE_ASSIGN_OR_RETURN(udp_, ports::OpenUdpSockets(options));
-  return absl::OkStatus();
-}
-
-// Those known by now; names are checked when they are resolved.
-absl::Status Tunnel::CheckEndpoints() const {
-  for (const config::Peer& peer : config_.peers) {
-    for (const config::EndpointSpec& spec : peer.endpoints) {
-      const auto endpoint = ParseNumericEndpoint(spec);
-      if (!endpoint.ok()) continue;
-      CIPE_RETURN_IF_ERROR(CheckEndpoint(socket_, config_, udp_.port, peer, *endpoint));
-    }
-  }
   return absl::OkStatus();
 }
 
@@ -136,7 +124,18 @@ Tunnel::Look Tunnel::Revisit(Instant now) {
     if (moved_at_.has_value() && now - *moved_at_ < kMoveCalm) return Look::kLater;
     moved_at_ = now;
   }
-  DatapathChoice next = ChooseDatapath(*plan, carriers_, config_);
+  Choose(*plan);
+  return Look::kChanged;
+}
+
+void Tunnel::ChooseAgain() {
+  const auto plan = PlanCarriers(socket_, config_, KnownEndpoints(), {});
+  if (plan.ok()) return Choose(*plan);
+  Log(Severity::kError, "carriers of tunnel ", config_.name, ": ", plan.status().message());
+}
+
+void Tunnel::Choose(const CarrierPlan& plan) {
+  DatapathChoice next = ChooseDatapath(plan, carriers_, config_);
   const DatapathChoice before = std::exchange(datapath_, std::move(next));
   // After the new ones were acquired: what both have stays attached.
   for (const ipc::CarrierId id : before.carriers) carriers_->Release(id);
@@ -148,7 +147,6 @@ Tunnel::Look Tunnel::Revisit(Instant now) {
   if (const absl::Status status = FitPathMtu(); !status.ok()) {
     Log(Severity::kError, "MTU of tunnel ", config_.name, ": ", status.message());
   }
-  return Look::kChanged;
 }
 
 absl::Status Tunnel::AddClassicAddress() {
@@ -174,20 +172,22 @@ absl::Status Tunnel::SetPtpaddr(const IpAddress& ptpaddr) {
 absl::Status Tunnel::AddAddresses() {
   if (config_.classic.has_value()) return AddClassicAddress();
   for (const IpPrefix& prefix : config_.addresses) {
-    CIPE_ASSIGN_OR_RETURN(const std::optional<int> taken,
-                          netlink::FindAddress(socket_, prefix.address, ifindex_));
-    if (taken.has_value() && *taken != ifindex_) {
-      return absl::AlreadyExistsError(
-          absl::StrCat(config_.path, ": address ", prefix.address.ToString(), " is already on ",
-                       LinkName(socket_, *taken), "; give the tunnel another Address"));
-    }
+    CIPE_RETURN_IF_ERROR(CheckAddressFree(prefix));
     CIPE_RETURN_IF_ERROR(netlink::AddAddress(socket_, ifindex_, prefix));
   }
   return absl::OkStatus();
 }
 
-absl::Status Tunnel::AddRoutes() {
-  CIPE_ASSIGN_OR_RETURN(const std::vector<IpPrefix> prefixes, RoutedPrefixes(config_));
+absl::Status Tunnel::CheckAddressFree(const IpPrefix& prefix) const {
+  CIPE_ASSIGN_OR_RETURN(const std::optional<int> taken,
+                        netlink::FindAddress(socket_, prefix.address, ifindex_));
+  if (!taken.has_value() || *taken == ifindex_) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat(config_.path, ": address ", prefix.address.ToString(), " is already on ",
+                   LinkName(socket_, *taken), "; give the tunnel another Address"));
+}
+
+absl::Status Tunnel::AddRoutes(const std::vector<IpPrefix>& prefixes) {
   for (const IpPrefix& prefix : prefixes) {
     netlink::Route route;
     route.destination = prefix;
@@ -230,10 +230,13 @@ ipc::Datapath Tunnel::Datapath() const {
 ipc::DatapathChanged Tunnel::DescribeDatapath() const { return {id_, mtu_, Datapath()}; }
 
 size_t Tunnel::IndexOf(ipc::PeerId peer) const {
-  for (size_t i = 0; i < peers.size(); ++i) {
-    if (peers[i].peer == peer) return i;
-  }
-  return npos;
+  const auto it = index_.find(peer);
+  return it == index_.end() ? npos : it->second;
+}
+
+void Tunnel::IndexPeers() {
+  index_.clear();
+  for (size_t i = 0; i < peers.size(); ++i) index_[peers[i].peer] = i;
 }
 
 }  // namespace cipe::broker

@@ -266,6 +266,10 @@ int Daemon::Send(uint32_t tunnel, const session::Path& path, absl::Span<const ui
 
 void Daemon::SendStaged(uint32_t tunnel) { plane_->SendStaged(tunnel); }
 
+void Daemon::DropStaged(uint32_t tunnel, absl::Span<const session::PeerPath* const> peers) {
+  plane_->DropStaged(tunnel, peers);
+}
+
 void Daemon::Settle(uint32_t tunnel) { plane_->Settle(tunnel); }
 
 void Daemon::SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
@@ -316,6 +320,7 @@ void Daemon::OnRequest(const control::Request& request, control::Responder respo
   if (request.verb == control::Verb::kForgetClock) {
     return ForgetClock(request, std::move(responder));
   }
+  if (request.verb == control::Verb::kReload) return AskReload(request, std::move(responder));
   const uint64_t id = next_request_++;
   const bool up = request.verb == control::Verb::kUp;
   pending_[id] = Pending{request.name,

@@ -27,6 +27,7 @@ class Daemon final : public World {
   // World, on the control thread.
   int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
+  void DropStaged(uint32_t tunnel, absl::Span<const session::PeerPath* const> peers) override;
   void Settle(uint32_t tunnel) override;
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                  bool must_be_durable) override;
@@ -57,6 +58,10 @@ class Daemon final : public World {
     uint32_t queues = 0;
     bool zero_copy = false;
   };
+  struct Reload {
+    bool dry_run = false;
+    control::Responder responder;
+  };
   struct FloorRequest {
     uint32_t tunnel = 0;
     uint32_t peer = 0;
@@ -71,6 +76,8 @@ class Daemon final : public World {
   void On(ipc::CarrierRemove& remove);
   void On(ipc::TunnelAdd& add);
   void On(ipc::TunnelRemove& remove);
+  void On(ipc::TunnelChange& change);
+  void On(ipc::ReloadAnswer& answer);
   void On(ipc::EndpointResolved& resolved);
   void On(ipc::DatapathChanged& changed);
   void On(ipc::Ping& ping);
@@ -79,11 +86,14 @@ class Daemon final : public World {
   void On(ipc::Reply& reply);
   void Tell(ipc::Message message);
 
+  absl::Status MovePort(ipc::TunnelChange& change);
   absl::Status SetUp(ipc::Hello& hello);
   void OnRequest(const control::Request& request, control::Responder responder);
   absl::Status CheckDirectories(const control::Request& request) const;
   void Show(const control::Request& request, control::Responder& responder);
   void ForgetClock(const control::Request& request, control::Responder responder);
+  // daemon_reload.cc
+  void AskReload(const control::Request& request, control::Responder responder);
   void FinishUp(Pending& pending, uint32_t tunnel);
   void CheckWaiters(uint32_t tunnel, bool timed_out);
   static bool Missing(const Peer& peer);
@@ -107,6 +117,7 @@ class Daemon final : public World {
   absl::flat_hash_map<uint32_t, CarrierInfo> carriers_;
   absl::flat_hash_map<uint64_t, Pending> pending_;
   absl::flat_hash_map<uint64_t, FloorRequest> floors_;
+  absl::flat_hash_map<uint64_t, Reload> reloads_;
   std::vector<std::unique_ptr<Waiter>> waiters_;
   uint64_t next_request_ = 1;
   TimerId tick_ = TimerId::kNone;

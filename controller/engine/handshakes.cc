@@ -176,7 +176,7 @@ Peer* Engine::PeerOfAttempt(Tunnel& tunnel, uint32_t index) {
 }
 
 void Engine::DropInitiator(Peer& peer) {
-  if (!peer.initiator.has_value()) return;
+  if (peer.initiator == nullptr) return;
   initiating_.erase(peer.initiator->sender_index());
   GiveIndex(peer.initiator->sender_index(), clock_.Now());
   peer.initiator.reset();
@@ -186,6 +186,7 @@ void Engine::AbandonAttempt(Peer& peer) {
   DropInitiator(peer);
   peer.attempt.reset();
   peer.path.handshake_wanted = false;
+  Wake(peer);
 }
 
 void Engine::StartHandshake(Peer& peer) {
@@ -202,6 +203,8 @@ void Engine::StartHandshake(Peer& peer) {
   attempt.refused_unknown = drops.Get(cipe_drop_hs_unknown_peer);
   attempt.wrong_psk = peer.path.drops.Get(cipe_drop_hs_wrong_psk);
   peer.attempt = attempt;
+  peer.start_at = {};
+  Wake(peer);
   peer.trouble.clear();
   SendInitiation(peer);
 }
@@ -241,7 +244,7 @@ void Engine::SendInitiation(Peer& peer, bool floor_answered) {
   options.pattern =
       peer.shared.has_value() ? protocol::Pattern::kNnPsk0 : protocol::Pattern::kIkPsk2;
   options.suite = peer.tunnel->config.suite;
-  options.local = peer.tunnel->identity.has_value() ? &*peer.tunnel->identity : nullptr;
+  options.local = peer.tunnel->identity.get();
   options.remote_public_key = peer.config.public_key;
   options.psk = peer.config.preshared_key.has_value() ? &*peer.config.preshared_key : nullptr;
   options.shared = peer.shared.has_value() ? &*peer.shared : nullptr;
@@ -261,7 +264,7 @@ void Engine::SendInitiation(Peer& peer, bool floor_answered) {
   // goes on from here and not from the reservation.
   peer.sender->Used(*peer.stamps, *stamp);
   world_.SaveFloor(peer.tunnel->id(), peer.id(), FloorOf(peer), false);
-  peer.initiator = *std::move(initiator);
+  peer.initiator = std::make_unique<handshake::Initiator>(*std::move(initiator));
   initiating_[options.sender_index] = &peer;
   const session::Path path = PathOfNextTry(peer);
   ++attempt.initiations;
@@ -274,6 +277,8 @@ void Engine::FloorSaved(uint32_t tunnel, uint32_t id, const ipc::Floor& floor,
   const Peer* asker = FindPeer(tunnel, id);
   if (asker == nullptr) return;
   Sender& sender = *asker->sender;
+  // The answer to a question of the identity that we had before.
+  if (!sender.Waits(id, Tai64n::FromSpan(floor.sent_reserved))) return;
   if (status.ok()) {
     sender.Granted(Tai64n::FromSpan(floor.sent_reserved));
   } else {
@@ -345,6 +350,7 @@ void Engine::CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame) {
   // forges cookie replies gains one frame.
   if (peer->attempt.has_value() && !std::exchange(peer->attempt->cookie_hurried, true)) {
     peer->attempt->retry_at = std::min(peer->attempt->retry_at, now + Jitter(rng_));
+    Wake(*peer);
   }
 }
 

@@ -1,6 +1,7 @@
 // A peer as the control thread sees it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -46,7 +47,7 @@ struct Peer {
   session::Session* next = nullptr;  // made as responder, not yet confirmed
 
   std::optional<Attempt> attempt;
-  std::optional<handshake::Initiator> initiator;  // last initiation sent, unanswered
+  std::unique_ptr<handshake::Initiator> initiator;  // last initiation sent, unanswered
   handshake::CookieHolder cookie;
   session::TimerState timers;
 
@@ -56,6 +57,9 @@ struct Peer {
   Instant last_accepted{};         // when an initiation of this peer was last worked on
 
   Endpoint configured;  // resolved; unset = none
+  Instant start_at{};   // a handshake waits for its turn; zero = none does
+  static constexpr size_t kNotDue = static_cast<size_t>(-1);
+  size_t due_slot = kNotDue;  // DueList's
   std::optional<WallTime> latest_handshake;
   uint64_t saved_packets = 0;  // rx + tx when its counters last went to the store
   Instant save_traffic_at{};

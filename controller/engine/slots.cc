@@ -104,6 +104,7 @@ void Engine::RetireAll(Peer& peer) {
     *slot = nullptr;
   }
   peer.timers.Reset();
+  Wake(peer);
 }
 
 void Engine::WipeSessions() {
@@ -115,7 +116,7 @@ void Engine::WipeSessions() {
     for (const auto& peer : tunnel->peers) {
       const bool had = peer->current != nullptr;
       RetireAll(*peer);
-      if (had) StartHandshake(*peer);
+      if (had) StartLater(*peer);
     }
   }
 }
@@ -146,6 +147,8 @@ void Engine::MakeCurrent(Peer& peer, Session* session, const session::Path& path
   peer.path.current.store(winner, std::memory_order_release);
   SetSlot(loser, Slot::kPrevious);
   peer.timers.Reset();
+  peer.start_at = {};
+  Wake(peer);
 }
 
 // One netdev serves all peers, so its MTU is the smallest of theirs; what is announced to a peer
@@ -178,6 +181,7 @@ void Engine::InstallResponded(Peer& peer, Session& session) {
   Retire(peer.next);
   peer.next = &session;
   SetSlot(&session, Slot::kNext);
+  Wake(peer);
 }
 
 // First authenticated frame under `session`.

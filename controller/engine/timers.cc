@@ -20,6 +20,9 @@ constexpr auto kLookInterval = 500ms;
 // Traffic counters go to the store so often, for an engine that takes over.
 constexpr auto kSaveTraffic = 1s;
 constexpr Duration kNever = 3600s;
+// Handshakes begun at once, and the pause between two from then on.
+constexpr int kStartBurst = 64;
+constexpr auto kStartPause = 1ms;
 
 }  // namespace
 
@@ -44,14 +47,16 @@ void Engine::SendUnder(Session& session, absl::Span<const uint8_t> plaintext) {
 void Engine::CloseSessions(uint32_t id) {
   Tunnel* tunnel = FindTunnel(id);
   if (tunnel == nullptr) return;
+  for (const auto& peer : tunnel->peers) CloseSession(*peer);
+}
+
+void Engine::CloseSession(Peer& peer) {
+  if (peer.current == nullptr) return;
   std::array<uint8_t, protocol::kTlvHeaderSize> close;
   protocol::BuildControl(protocol::Close{}, absl::MakeSpan(close));
-  for (const auto& peer : tunnel->peers) {
-    if (peer->current == nullptr) continue;
-    // First of all nobody sends data any more: the peer could not open it.
-    peer->path.current.store(nullptr, std::memory_order_release);
-    SendUnder(*peer->current, close);
-  }
+  // First of all nobody sends data any more: the peer could not open it.
+  peer.path.current.store(nullptr, std::memory_order_release);
+  SendUnder(*peer.current, close);
 }
 
 // What was agreed on after the close was sent is not meant: the network may deliver late.
@@ -71,6 +76,7 @@ void Engine::CloseReceived(Peer& peer, uint32_t session) {
     *slot = nullptr;
   }
   SavePeer(peer);
+  Wake(peer);
 }
 
 void Engine::SendKeepalive(Peer& peer) {
@@ -148,6 +154,10 @@ Instant Engine::TickPeer(Peer& peer, Instant now) {
   ExpireSessions(peer, now);
   SaveTraffic(peer, now);
   Instant next = now + kNever;
+  if (peer.start_at != Instant{}) {
+    if (now >= peer.start_at) StartHandshake(peer);
+    if (peer.start_at > now) next = peer.start_at;
+  }
   const auto persistent = std::chrono::seconds(peer.config.persistent_keepalive_s);
   if (peer.current != nullptr) {
     const session::TimerSettings settings{std::chrono::seconds(peer.tunnel->config.rekey_s),
@@ -163,18 +173,40 @@ Instant Engine::TickPeer(Peer& peer, Instant now) {
   }
   if (peer.previous != nullptr || peer.next != nullptr) next = std::min(next, now + kLookInterval);
   if (peer.attempt.has_value()) next = std::min(next, TickAttempt(peer, now));
+  const uint64_t packets =
+      peer.path.traffic.rx_packets.load() + peer.path.traffic.tx_packets.load();
+  if (packets != peer.saved_packets) next = std::min(next, peer.save_traffic_at);
   return next;
+}
+
+void Engine::Wake(Peer& peer) {
+  if (ClassicPeers::Is(*peer.tunnel)) return;
+  if (peers_.contains(peer.id())) due_.SetBy(peer, clock_.Now());
+}
+
+void Engine::StartLater(Peer& peer) {
+  const Instant now = clock_.Now();
+  next_start_ = std::max<Instant>(next_start_, now - kStartBurst * kStartPause) + kStartPause;
+  if (next_start_ <= now) return StartHandshake(peer);
+  peer.start_at = next_start_;
+  due_.SetBy(peer, next_start_);
 }
 
 Instant Engine::Tick() {
   const Instant now = clock_.Now();
-  Instant next = now + kNever;
-  for (const auto& [id, tunnel] : tunnels_) {
-    if (ClassicPeers::Is(*tunnel)) {
-      next = std::min(next, classic_.Tick(*tunnel, now));
-      continue;
+  while (Peer* peer = due_.Take(now)) {
+    const Instant next = TickPeer(*peer, now);
+    // Looked at just now: what it did to itself meanwhile is in `next`.
+    if (next >= now + kNever) {
+      due_.Remove(*peer);
+    } else {
+      due_.Set(*peer, std::max<Instant>(next, now + 1ms));
     }
-    for (const auto& peer : tunnel->peers) next = std::min(next, TickPeer(*peer, now));
+  }
+  Instant next = now + kNever;
+  if (!due_.empty()) next = std::min(next, due_.next());
+  for (const auto& [id, tunnel] : tunnels_) {
+    if (ClassicPeers::Is(*tunnel)) next = std::min(next, classic_.Tick(*tunnel, now));
   }
   if (quiescent_.Collect() > 0) next = std::min<Instant>(next, now + kLookInterval);
   return std::max<Instant>(next, now + 1ms);

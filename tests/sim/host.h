@@ -93,6 +93,9 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   // World
   int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
+  void DropStaged(uint32_t, absl::Span<const session::PeerPath* const> peers) override {
+    tx_->DropStaged({peers.begin(), peers.end()});
+  }
   void Settle(uint32_t) override {}  // one thread
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor, bool durable) override;
   void ResolveAgain(uint32_t, uint32_t) override { ++resolve_again; }
