@@ -201,6 +201,7 @@ absl::Status Engine::ChangeTunnel(ipc::TunnelChange& message) {
   }
   // Rekey, keepalives: whatever is due earlier now.
   for (const auto& peer : tunnel->peers) {
+    peer->unusable = false;
     if (peer->due_slot != Peer::kNotDue) due_.Set(*peer, clock_.Now());
   }
   RefitMtu(*tunnel);

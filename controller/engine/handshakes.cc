@@ -190,7 +190,7 @@ void Engine::AbandonAttempt(Peer& peer) {
 }
 
 void Engine::StartHandshake(Peer& peer) {
-  if (peer.attempt.has_value()) return;
+  if (peer.attempt.has_value() || peer.unusable) return;
   if (!peer.path.path.Get().remote.is_set()) {
     if (!peer.configured.is_set()) return;
     peer.path.path.Set({peer.configured, {}});
@@ -258,6 +258,7 @@ void Engine::SendInitiation(Peer& peer, bool floor_answered) {
     Log(Severity::kError, peer.tunnel->config.name, ": peer ", peer.config.name, ": ",
         initiator.status().ToString());
     peer.trouble = std::string(initiator.status().message());
+    peer.unusable = true;
     return AbandonAttempt(peer);
   }
   // The broker knows what was sent before anybody has it: so the next engine, or the next start,

@@ -56,8 +56,9 @@ struct Peer {
   bool clock_behind = false;       // its last initiation was older than one before
   Instant last_accepted{};         // when an initiation of this peer was last worked on
 
-  Endpoint configured;  // resolved; unset = none
-  Instant start_at{};   // a handshake waits for its turn; zero = none does
+  bool unusable = false;  // no initiation can be made with this configuration; `trouble` says why
+  Endpoint configured;    // resolved; unset = none
+  Instant start_at{};     // a handshake waits for its turn; zero = none does
   static constexpr size_t kNotDue = static_cast<size_t>(-1);
   size_t due_slot = kNotDue;  // DueList's
   std::optional<WallTime> latest_handshake;
