@@ -16,12 +16,9 @@
 namespace cipe::broker {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr auto kResolveAgain = seconds(10);
-// Bursts of netlink events (a link going up brings dozens) are looked at once.
-constexpr auto kSettle = milliseconds(100);
 // A path MTU that ICMP lowered comes back without an event (ip_rt_mtu_expires, 600 s).
 constexpr auto kLookAtNarrow = seconds(60);
 // How long peers are told for that we stop.
@@ -438,6 +435,8 @@ void Broker::ResolvePeer(ipc::TunnelId id, ipc::PeerId peer) {
   const auto& specs = tunnel->config().peers[index].endpoints;
   // One question per peer at a time, however often the engine asks.
   if (specs.empty() || resolving_.contains(peer)) return;
+  // A number stays what it is.
+  if (ParseNumericEndpoint(specs.front()).ok() && tunnel->peers[index].endpoint.is_set()) return;
   resolving_[peer] = TimerId::kNone;
   resolver_->Resolve(specs.front(), [this, id, peer](Resolved answer) {
     OnResolved(id, peer, std::move(answer));
@@ -461,35 +460,12 @@ void Broker::OnResolved(ipc::TunnelId id, ipc::PeerId peer, Resolved answer) {
     return;
   }
   resolving_.erase(peer);
-  tunnel->peers[index].endpoint = *picked;
-  // The way there may be by another interface than the one that was guessed before.
-  if (RevisitDatapath(*tunnel)) RevisitDatapaths();
+  const Endpoint before = std::exchange(tunnel->peers[index].endpoint, *picked);
+  // The way there may be by another interface than the one that was guessed before. Names are
+  // resolved by the thousand: one look for all.
+  paths_changed_ |= before != *picked;
+  if (paths_changed_) Settle();
   Tell(ipc::EndpointResolved{id, peer, *picked, ""});
-}
-
-void Broker::OnNetworkChange() {
-  const absl::Status status = monitor_.Drain([this](const netlink::Event& event) {
-    if (const auto* link = std::get_if<netlink::LinkEvent>(&event); link && !link->removed) {
-      carriers_->OnLink(link->link);
-    } else if (link) {
-      carriers_->OnLinkRemoved(link->link.index);
-      OnLinkGone(link->link.index);
-    } else if (std::holds_alternative<netlink::Resync>(event)) {
-      carriers_->Resync(&socket_);
-    }
-    paths_changed_ |= !std::holds_alternative<netlink::NeighbourEvent>(event);
-  });
-  if (!status.ok()) {
-    Log(Severity::kError, "netlink monitor: ", status.message());
-    loop_.Unwatch(monitor_.fd());
-  }
-  if (settle_timer_ != TimerId::kNone) return;
-  settle_timer_ = loop_.After(kSettle, [this] {
-    settle_timer_ = TimerId::kNone;
-    if (std::exchange(paths_changed_, false)) RevisitDatapaths();
-    SyncListeners();
-    next_hops_->Refresh();
-  });
 }
 
 }  // namespace cipe::broker

@@ -126,6 +126,8 @@ class Broker {
   void OnResolved(ipc::TunnelId tunnel, ipc::PeerId peer, Resolved answer);
 
   void OnNetworkChange();
+  // Looks at paths and next hops soon, once for all that happens until then.
+  void Settle();
 
   // reload.cc
   void NextReload();

@@ -93,7 +93,7 @@ absl::Status Broker::ExchangeAll(Reload* reload) {
 // Netdev and routes are as the file says: so are the peers from here on.
 void Broker::CommitStep(ReloadStep* step) {
   Tunnel& tunnel = *step->tunnel;
-  Leaving leaving{++change_number_, {}};
+  Leaving leaving{++change_number_, step->difference.private_key, {}};
   PlacePeers(*step, &leaving);
   ipc::TunnelChange change = DescribeChange(*step, leaving.number);
   for (ipc::PeerSetup& peer : change.peers) {
@@ -191,7 +191,13 @@ void Broker::EndReloadWhenTaken() {
 void Broker::ForgetReloads() {
   reloads_asked_.clear();
   reload_.reset();
-  while (!leaving_.empty()) ReleaseAllLeaving(leaving_.begin()->first);
+  while (!leaving_.empty()) {
+    const auto& [id, changes] = *leaving_.begin();
+    // Whether it got as far as ending them nobody knows.
+    const auto new_key = [](const Leaving& leaving) { return leaving.new_key; };
+    if (std::any_of(changes.begin(), changes.end(), new_key)) WipeSessions(id);
+    ReleaseAllLeaving(id);
+  }
 }
 
 void Broker::AnswerReload(uint64_t request, const absl::Status& status, const std::string& plan) {

@@ -33,7 +33,8 @@ struct Reload {
 // Identities that a TunnelChange took from peers. Until the engine has taken it, what it says of
 // these peers is about those.
 struct Leaving {
-  uint64_t number = 0;  // of the TunnelChange
+  uint64_t number = 0;   // of the TunnelChange
+  bool new_key = false;  // sessions made before it must not be taken over
   std::map<ipc::PeerId, Identities> who;
 };
 

@@ -176,6 +176,8 @@ class Engine {
   // A handshake as soon as there is room for one more beginning: many at once would keep us, and
   // whoever answers them, from everything else.
   void StartLater(Peer& peer);
+  // When the next initiation may go: not after `now`, or its turn among those that wait.
+  Instant TakeTurn(Instant now);
   void CloseSession(Peer& peer);
   void SendKeepalive(Peer& peer);
   void SendUnder(session::Session& session, absl::Span<const uint8_t> plaintext);
@@ -183,6 +185,8 @@ class Engine {
   void CloseReceived(Peer& peer, uint32_t session);
   void ExpireSessions(Peer& peer, Instant now);
   Instant TickPeer(Peer& peer, Instant now);
+  // "No answer" of thousands of peers would drown the log. Null: not this one; else what to add.
+  std::optional<std::string> MayReport(Instant now);
   Instant TickAttempt(Peer& peer, Instant now);
 
   absl::Status FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add);
@@ -225,7 +229,10 @@ class Engine {
   absl::flat_hash_map<uint32_t, std::unique_ptr<Tunnel>> tunnels_;
   absl::flat_hash_map<uint32_t, Peer*> peers_;
   DueList due_;
-  Instant next_start_{};  // see StartLater
+  Instant next_turn_{};  // see TakeTurn
+  Instant report_second_{};
+  int reports_ = 0;  // in that second
+  uint64_t unreported_ = 0;
   Senders senders_;
   absl::flat_hash_map<uint32_t, Peer*> initiating_;   // by our index
   absl::flat_hash_set<uint32_t> indices_;             // in use or resting

@@ -29,6 +29,7 @@ struct Attempt {
   bool reported = false;  // "no answer" was logged
   bool waiting_for_floor = false;
   bool cookie_hurried = false;  // a cookie reply has brought a retry forward
+  bool in_turn = false;         // retry_at was given out by Engine::TakeTurn
   bool resolved_again = false;  // the name of its endpoint was asked for anew
   // What we knew before it, to tell what came of it.
   uint64_t refused_other_suite = 0, refused_mac1 = 0, refused_unknown = 0;

@@ -20,9 +20,12 @@ constexpr auto kLookInterval = 500ms;
 // Traffic counters go to the store so often, for an engine that takes over.
 constexpr auto kSaveTraffic = 1s;
 constexpr Duration kNever = 3600s;
-// Handshakes begun at once, and the pause between two from then on.
+// Initiations at once, and the pause between two from then on: ten thousand silent peers must not
+// take all the time there is.
 constexpr int kStartBurst = 64;
 constexpr auto kStartPause = 1ms;
+constexpr int kReportsPerSecond = 20;
+constexpr int kLooksPerTick = 64;
 
 }  // namespace
 
@@ -116,12 +119,28 @@ void Engine::ExpireSessions(Peer& peer, Instant now) {
   }
 }
 
+std::optional<std::string> Engine::MayReport(Instant now) {
+  if (now - report_second_ >= 1s) {
+    report_second_ = now;
+    reports_ = 0;
+  }
+  if (reports_ >= kReportsPerSecond) {
+    ++unreported_;
+    return std::nullopt;
+  }
+  ++reports_;
+  const uint64_t left_out = std::exchange(unreported_, 0);
+  return left_out == 0 ? "" : absl::StrCat(" (and ", left_out, " lines like this left out)");
+}
+
 Instant Engine::TickAttempt(Peer& peer, Instant now) {
   Attempt& attempt = *peer.attempt;
   if (now < attempt.retry_at) return attempt.retry_at;
   if (now - attempt.since >= protocol::kHandshakeGiveUp) {
-    Log(Severity::kWarning, peer.tunnel->config.name, ": peer ", peer.config.name,
-        " does not answer, waiting for traffic: ", WhyNoSession(peer));
+    if (const auto more = MayReport(now); more.has_value()) {
+      Log(Severity::kWarning, peer.tunnel->config.name, ": peer ", peer.config.name,
+          " does not answer, waiting for traffic: ", WhyNoSession(peer), *more);
+    }
     const bool keep_trying = peer.config.persistent_keepalive_s > 0;
     AbandonAttempt(peer);
     world_.ResolveAgain(peer.tunnel->id(), peer.id());
@@ -130,12 +149,21 @@ Instant Engine::TickAttempt(Peer& peer, Instant now) {
   }
   if (attempt.initiations >= 2 && !attempt.reported) {
     attempt.reported = true;
-    Log(Severity::kWarning, peer.tunnel->config.name, ": no session with ", peer.config.name,
-        " yet: ", WhyNoSession(peer));
+    if (const auto more = MayReport(now); more.has_value()) {
+      Log(Severity::kWarning, peer.tunnel->config.name, ": no session with ", peer.config.name,
+          " yet: ", WhyNoSession(peer), *more);
+    }
   }
   if (attempt.initiations >= 2 && !peer.config.endpoints.empty() &&
       !std::exchange(attempt.resolved_again, true)) {
     world_.ResolveAgain(peer.tunnel->id(), peer.id());
+  }
+  if (!std::exchange(attempt.in_turn, false)) {
+    const Instant turn = TakeTurn(now);
+    if (turn > now) {
+      attempt.in_turn = true;
+      return attempt.retry_at = turn;
+    }
   }
   SendInitiation(peer);
   return peer.attempt.has_value() ? peer.attempt->retry_at : now + kLookInterval;
@@ -186,15 +214,23 @@ void Engine::Wake(Peer& peer) {
 
 void Engine::StartLater(Peer& peer) {
   const Instant now = clock_.Now();
-  next_start_ = std::max<Instant>(next_start_, now - kStartBurst * kStartPause) + kStartPause;
-  if (next_start_ <= now) return StartHandshake(peer);
-  peer.start_at = next_start_;
-  due_.SetBy(peer, next_start_);
+  const Instant turn = TakeTurn(now);
+  if (turn <= now) return StartHandshake(peer);
+  peer.start_at = turn;
+  due_.SetBy(peer, turn);
+}
+
+Instant Engine::TakeTurn(Instant now) {
+  next_turn_ = std::max<Instant>(next_turn_, now - kStartBurst * kStartPause) + kStartPause;
+  return next_turn_;
 }
 
 Instant Engine::Tick() {
   const Instant now = clock_.Now();
-  while (Peer* peer = due_.Take(now)) {
+  // A few at a time: clients and the broker want to be heard in between.
+  for (int looks = 0; looks < kLooksPerTick; ++looks) {
+    Peer* peer = due_.Take(now);
+    if (peer == nullptr) break;
     const Instant next = TickPeer(*peer, now);
     // Looked at just now: what it did to itself meanwhile is in `next`.
     if (next >= now + kNever) {
@@ -209,7 +245,7 @@ Instant Engine::Tick() {
     if (ClassicPeers::Is(*tunnel)) next = std::min(next, classic_.Tick(*tunnel, now));
   }
   if (quiescent_.Collect() > 0) next = std::min<Instant>(next, now + kLookInterval);
-  return std::max<Instant>(next, now + 1ms);
+  return std::max<Instant>(next, now + 100us);
 }
 
 }  // namespace cipe::engine

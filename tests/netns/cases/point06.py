@@ -24,7 +24,8 @@ def wrong_source(lab):
     expect(drops(pair.a)["rx_source_not_allowed"] == 2, f"counted {drops(pair.a)}")
     after = int(pair.a.run("cat", f"/sys/class/net/{TUNNEL}/statistics/rx_packets").stdout)
     expect(after == before, f"{after - before} packets came out of the tunnel")
-    pair.b.run("ip", "address", "add", "192.0.2.22/24", "dev", "eth0")
+    # Another prefix length, or it would go with the address that is deleted.
+    pair.b.run("ip", "address", "add", "192.0.2.22/25", "dev", "eth0")
     pair.b.run("ip", "address", "delete", "192.0.2.2/24", "dev", "eth0")
     from_elsewhere()  # authenticated all the same, so the endpoint follows
     labs.wait_for("the new endpoint", lambda: pair.a.peer()["endpoint"] == f"192.0.2.22:{PORT}")
