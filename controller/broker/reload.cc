@@ -2,6 +2,8 @@
 // told. What fails before the last of these changes nothing.
 #include "broker/reload.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -210,6 +212,7 @@ void Broker::AnswerReload(uint64_t request, const absl::Status& status, const st
     if (!fd.ok()) Log(Severity::kError, "reload: ", fd.status().message());
   }
   Tell(std::move(answer));
+  malloc_trim(0);  // two configurations were here at once
 }
 
 // Whose time stamps the engine tells.

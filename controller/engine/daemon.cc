@@ -22,6 +22,7 @@ using namespace std::chrono_literals;
 // `up` waits this long for the first handshake: one lost initiation is made good within it.
 constexpr auto kUpWait = 7s;
 constexpr auto kSuspendNoticed = 1s;
+constexpr size_t kManyPeers = 100;
 
 absl::StatusOr<Secret<32>> ReadSealKey(const UniqueFd& fd) {
   Secret<32> key;
@@ -385,6 +386,7 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
                                 control::DropReasonSentence(reason)});
     }
   }
+  if (snapshot.peers.size() > kManyPeers) TrimSoon();
   responder.Ok(control::ToJson(snapshot, {request.object, request.name}));
 }
 

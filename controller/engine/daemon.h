@@ -99,6 +99,8 @@ class Daemon final : public World {
   static bool Missing(const Peer& peer);
   static bool AnyMissing(const Tunnel& tunnel);
   std::string MissingPeers(const Tunnel& tunnel) const;
+  // What a list of thousands of peers took goes back to the system (malloc_trim(3)).
+  void TrimSoon();
   void Tick();
   void CheckSuspend();
   void TakeNetworkErrors();
@@ -121,6 +123,7 @@ class Daemon final : public World {
   std::vector<std::unique_ptr<Waiter>> waiters_;
   uint64_t next_request_ = 1;
   TimerId tick_ = TimerId::kNone;
+  TimerId trim_ = TimerId::kNone;
   Duration slept_{-1};  // in suspend since boot, as last seen; negative: not yet
   int exit_code_ = 0;
 };

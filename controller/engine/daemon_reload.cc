@@ -1,4 +1,7 @@
 // Reload as the engine's process sees it: the client that asks, and the change the broker sends.
+#include <malloc.h>
+
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -85,7 +88,16 @@ absl::Status Daemon::MovePort(ipc::TunnelChange& change) {
   return plane_->AddTunnel(std::move(ports));
 }
 
+void Daemon::TrimSoon() {
+  if (trim_ != TimerId::kNone) return;
+  trim_ = loop_->After(std::chrono::seconds(1), [this] {
+    trim_ = TimerId::kNone;
+    malloc_trim(0);
+  });
+}
+
 void Daemon::On(ipc::TunnelChange& change) {
+  TrimSoon();
   absl::Status status;
   if (change.udp4.valid() || change.udp6.valid()) status = MovePort(change);
   if (status.ok()) status = engine_->ChangeTunnel(change);
