@@ -16,11 +16,8 @@
 namespace cipe::broker {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Bursts of netlink events (a link going up brings dozens) are looked at once.
-constexpr auto kSettle = milliseconds(100);
 // A path MTU that ICMP lowered comes back without an event (ip_rt_mtu_expires, 600 s).
 constexpr auto kLookAtNarrow = seconds(60);
 // How long peers are told for that we stop.
@@ -187,6 +184,7 @@ void Broker::OnEngineDeath() {
   ++engines_;
   next_hops_->ForgetAll();  // the next engine asks for what it needs
   sources_->ForgetAll();
+  ForgetReloads();
   // Who was going down is down now; the next engine must not see its sessions.
   while (!removals_.empty()) FinishRemoval(removals_.begin()->first);
 }
@@ -279,21 +277,26 @@ absl::Status Broker::UpAlready(const Tunnel& tunnel) const {
   if (*now == tunnel.config()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("tunnel ", name, " is up with another configuration than ", now->path,
-                   " has now; `cipectl down ", name, "` first"));
+                   " has now; `cipectl reload ", name, "` makes it that"));
 }
 
 absl::Status Broker::SetUpPeers(Tunnel* tunnel) {
   const config::Tunnel& config = tunnel->config();
   CIPE_ASSIGN_OR_RETURN(tunnel->identities, IdentitiesOf(config));
-  for (const Identities& who : tunnel->identities) {
-    ipc::PeerSetup setup;
-    ipc::PeerId& id = peer_ids_[absl::StrCat(config.name, "/", who.peer)];
-    if (id == 0) id = next_peer_++;
-    setup.peer = id;
-    tunnel->peers.push_back(setup);
+  for (size_t i = 0; i < config.peers.size(); ++i) {
+    tunnel->peers.push_back(SetUpPeer(config, tunnel->identities[i]));
   }
+  tunnel->IndexPeers();
   for (const Identities& who : tunnel->identities) floors_.Use(who);
   return absl::OkStatus();
+}
+
+ipc::PeerSetup Broker::SetUpPeer(const config::Tunnel& config, const Identities& who) {
+  ipc::PeerSetup setup;
+  ipc::PeerId& id = peer_ids_[absl::StrCat(config.name, "/", who.peer)];
+  if (id == 0) id = next_peer_++;
+  setup.peer = id;
+  return setup;
 }
 
 void Broker::FinishRemoval(ipc::TunnelId id) {
@@ -303,6 +306,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   if (!removal.empty()) loop_.Cancel(removal.mapped().timer);
   next_hops_->Forget(id);
   sources_->Forget(id);
+  ReleaseAllLeaving(id);
   for (const ipc::PeerSetup& peer : tunnel.mapped()->peers) {
     endpoints_->Remove(peer.peer);
     maps_.peers().Delete(peer.peer).IgnoreError();
@@ -322,6 +326,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   const Removal ended = removal.empty() ? Removal() : removal.mapped();
   hooks_.Run(*config, TunnelHooks::Phase::kPostDown, 0, [=, this](const absl::Status&) {
     EndUnlessNeeded(options_.last_answer_patience);
+    EndReloadWhenTaken();
     for (const uint64_t request : ended.requests) Answer(request, absl::OkStatus(), id);
     if (ended.remake) Remake(config);
     if (!stopped_ || !tunnels_.empty() || hooks_.busy()) return;
@@ -382,41 +387,6 @@ Tunnel* Broker::ByName(const std::string& name) {
 Tunnel* Broker::ById(ipc::TunnelId id) {
   const auto found = tunnels_.find(id);
   return found == tunnels_.end() ? nullptr : found->second.get();
-}
-
-void Broker::OnNetworkChange() {
-  const absl::Status status = monitor_.Drain([this](const netlink::Event& event) {
-    if (const auto* link = std::get_if<netlink::LinkEvent>(&event); link && !link->removed) {
-      carriers_->OnLink(link->link);
-    } else if (link) {
-      carriers_->OnLinkRemoved(link->link.index);
-      OnLinkGone(link->link.index);
-    } else if (std::holds_alternative<netlink::Resync>(event)) {
-      carriers_->Resync(&socket_);
-    }
-    NoteRoutes(event);
-    paths_changed_ |= !std::holds_alternative<netlink::NeighbourEvent>(event);
-  });
-  if (!status.ok()) {
-    Log(Severity::kError, "netlink monitor: ", status.message());
-    loop_.Unwatch(monitor_.fd());
-  }
-  if (paths_changed_) endpoints_->NetworkChanged();
-  SettleSoon();
-}
-
-void Broker::SettleSoon() {
-  if (settle_timer_ != TimerId::kNone) return;
-  settle_timer_ = loop_.After(kSettle, [this] {
-    settle_timer_ = TimerId::kNone;
-    if (std::exchange(routes_changed_, false)) RestoreRoutes();
-    if (std::exchange(paths_changed_, false)) {
-      RevisitDatapaths();
-      Tell(ipc::PathsChanged{});
-    }
-    SyncListeners();
-    next_hops_->Refresh();
-  });
 }
 
 }  // namespace cipe::broker

@@ -4,6 +4,7 @@
 // Belongs to one thread, the loop's.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "broker/handover.h"
 #include "broker/listeners.h"
 #include "broker/next_hops.h"
+#include "broker/reload.h"
 #include "broker/resolver.h"
 #include "broker/route_book.h"
 #include "broker/source_watch.h"
@@ -113,6 +115,8 @@ class Broker {
   void Handle(const ipc::ClassicPeer& m);
   void Handle(const ipc::ClassicOver& m);
   void Handle(const ipc::PathMtuWanted& m);
+  void Handle(const ipc::ReloadRequest& m);
+  void Handle(const ipc::TunnelChanged& m);
   template <typename T>
   void Handle(const T&) {
     supervisor_->Kill("it sent a message that only the broker sends");
@@ -130,6 +134,7 @@ class Broker {
   Removal& BeginRemoval(ipc::TunnelId id);
   absl::Status UpAlready(const Tunnel& tunnel) const;
   absl::Status SetUpPeers(Tunnel* tunnel);
+  ipc::PeerSetup SetUpPeer(const config::Tunnel& config, const Identities& who);
   void FinishRemoval(ipc::TunnelId id);
   void WipeSessions(ipc::TunnelId id);
   void SyncListeners();
@@ -159,6 +164,18 @@ class Broker {
   absl::Status GiveAll(int runtime_lock, const Give& give) const;
   void ResumeAfterHandover();
   void SettleSoon();
+  // reload.cc
+  void NextReload();
+  absl::StatusOr<std::unique_ptr<Reload>> PlanReload(const std::string& name);
+  absl::Status ExchangeAll(Reload* reload);
+  void CommitStep(ReloadStep* step);
+  void PlacePeers(const ReloadStep& step, Leaving* leaving);
+  void ReleaseLeaving(const Leaving& leaving);
+  void ReleaseAllLeaving(ipc::TunnelId id);
+  void EndReloadWhenTaken();
+  void ForgetReloads();
+  void AnswerReload(uint64_t request, const absl::Status& status, const std::string& plan);
+  const Identities* WhoIs(ipc::TunnelId id, ipc::PeerId peer);
 
   // remake.cc
   void OnLinkGone(int ifindex);
@@ -197,6 +214,10 @@ class Broker {
   std::map<ipc::TunnelId, std::vector<uint64_t>> lowering_;  // their PreDown runs; requests
   std::vector<std::string> wanted_;
   std::map<std::string, ipc::PeerId> peer_ids_;  // "tunnel/identity": the same again after down
+  std::deque<ipc::ReloadRequest> reloads_asked_;
+  std::unique_ptr<Reload> reload_;  // the one under way
+  uint64_t change_number_ = 0;
+  std::map<ipc::TunnelId, std::vector<Leaving>> leaving_;  // by changes not yet taken, oldest first
   ipc::TunnelId next_tunnel_ = 1;
   ipc::PeerId next_peer_ = 1;
   TimerId settle_timer_ = TimerId::kNone;

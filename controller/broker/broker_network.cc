@@ -1,5 +1,6 @@
 // What a change of the network, or of a peer's endpoint, means for tunnels that are up.
 #include <algorithm>
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,47 @@
 #include "netlink/route.h"
 
 namespace cipe::broker {
+namespace {
+
+// Bursts of netlink events (a link going up brings dozens) are looked at once.
+constexpr auto kSettle = std::chrono::milliseconds(100);
+
+}  // namespace
+
+void Broker::OnNetworkChange() {
+  const absl::Status status = monitor_.Drain([this](const netlink::Event& event) {
+    if (const auto* link = std::get_if<netlink::LinkEvent>(&event); link && !link->removed) {
+      carriers_->OnLink(link->link);
+    } else if (link) {
+      carriers_->OnLinkRemoved(link->link.index);
+      OnLinkGone(link->link.index);
+    } else if (std::holds_alternative<netlink::Resync>(event)) {
+      carriers_->Resync(&socket_);
+    }
+    NoteRoutes(event);
+    paths_changed_ |= !std::holds_alternative<netlink::NeighbourEvent>(event);
+  });
+  if (!status.ok()) {
+    Log(Severity::kError, "netlink monitor: ", status.message());
+    loop_.Unwatch(monitor_.fd());
+  }
+  if (paths_changed_) endpoints_->NetworkChanged();
+  SettleSoon();
+}
+
+void Broker::SettleSoon() {
+  if (settle_timer_ != TimerId::kNone) return;
+  settle_timer_ = loop_.After(kSettle, [this] {
+    settle_timer_ = TimerId::kNone;
+    if (std::exchange(routes_changed_, false)) RestoreRoutes();
+    if (std::exchange(paths_changed_, false)) {
+      RevisitDatapaths();
+      Tell(ipc::PathsChanged{});
+    }
+    SyncListeners();
+    next_hops_->Refresh();
+  });
+}
 
 bool Broker::RevisitDatapath(Tunnel& tunnel) {
   const Tunnel::Look look = tunnel.Revisit(loop_.Now());

@@ -88,8 +88,8 @@ std::string CarrierPlan::Seen(const CarrierTable& carriers) const {
 
 namespace {
 
-// What the peers resolved to and what is configured as numbers. A name is resolved later; the
-// default route stands in for it until then.
+// What the peers resolved to and what is configured as numbers, each address once. A name is
+// resolved later; the default route stands in for it until then.
 std::vector<Endpoint> Known(const config::Tunnel& config, absl::Span<const Endpoint> endpoints) {
   std::vector<Endpoint> known;
   const bool relayed = config.classic.has_value() && config.classic->socks.has_value();
@@ -105,6 +105,10 @@ std::vector<Endpoint> Known(const config::Tunnel& config, absl::Span<const Endpo
       if (endpoint.ok() && endpoint->is_set()) known.push_back(*endpoint);
     }
   }
+  std::set<std::pair<IpAddress, uint32_t>> seen;
+  std::erase_if(known, [&](const Endpoint& endpoint) {
+    return !seen.insert({endpoint.address, endpoint.scope_id}).second;
+  });
   return known;
 }
 

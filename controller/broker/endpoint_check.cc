@@ -3,6 +3,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "broker/library_resolver.h"
 #include "config/endpoint_address.h"
 #include "netlink/route.h"
 
@@ -30,6 +32,18 @@ absl::Status CheckEndpoint(netlink::Socket* socket, const config::Tunnel& config
     return refused(
         "is this tunnel itself: an address of this host and its own ListenPort; give the peer's "
         "address");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckEndpoints(netlink::Socket* socket, const config::Tunnel& config,
+                            const OuterWay& way) {
+  for (const config::Peer& peer : config.peers) {
+    for (const config::EndpointSpec& spec : peer.endpoints) {
+      const auto endpoint = ParseNumericEndpoint(spec);
+      if (!endpoint.ok()) continue;
+      CIPE_RETURN_IF_ERROR(CheckEndpoint(socket, config, way, peer, *endpoint));
+    }
   }
   return absl::OkStatus();
 }

@@ -24,4 +24,8 @@ struct OuterWay {
 absl::Status CheckEndpoint(netlink::Socket* socket, const config::Tunnel& config,
                            const OuterWay& way, const config::Peer& peer, const Endpoint& endpoint);
 
+// The same for every endpoint that is known by now; names are checked when they are resolved.
+absl::Status CheckEndpoints(netlink::Socket* socket, const config::Tunnel& config,
+                            const OuterWay& way);
+
 }  // namespace cipe::broker

@@ -18,12 +18,9 @@ ipc::TunnelAdd Broker::Describe(const Tunnel& tunnel, bool takeover) const {
 }
 
 void Broker::Handle(const ipc::FloorUpdate& m) {
-  Tunnel* tunnel = ById(m.tunnel);
-  const size_t index = tunnel == nullptr ? Tunnel::npos : tunnel->IndexOf(m.peer);
-  if (index == Tunnel::npos) {
-    return Answer(m.request, absl::NotFoundError("no such tunnel or peer"));
-  }
-  const Identities& who = tunnel->identities[index];
+  const Identities* found = WhoIs(m.tunnel, m.peer);
+  if (found == nullptr) return Answer(m.request, absl::NotFoundError("no such tunnel or peer"));
+  const Identities& who = *found;
   const bool changed = floors_.Update(who, m.floor, m.request != 0);
   if (m.request == 0) {
     if (changed) floor_writer_->Changed(nullptr).IgnoreError();  // cannot fail without a question

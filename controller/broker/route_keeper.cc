@@ -336,6 +336,11 @@ void RouteKeeper::RemoveRoutes(const RoutePlan& wanted) {
   }
 }
 
+absl::StatusOr<std::string> RouteKeeper::Drift() const {
+  CIPE_ASSIGN_OR_RETURN(const Missing missing, FindMissing(wanted_));
+  return missing.empty() ? "" : missing.ToString();
+}
+
 RouteKeeper::Look RouteKeeper::Restore(Instant now) {
   if (ifindex_ == 0) return Look::kSame;
   if (!IsUp()) {

@@ -36,6 +36,8 @@ class RouteKeeper {
   // everything is as before then, on the disk too.
   absl::Status Apply(const RoutePlan& wanted);
   const RoutePlan& wanted() const { return wanted_; }
+  // What of it the kernel does not have, as text; empty when it has all.
+  absl::StatusOr<std::string> Drift() const;
 
   // After a change of the network: puts back what others took away, and says so in the log. Who
   // does it again and again is given way for a minute. kLater: look again after kTruce.

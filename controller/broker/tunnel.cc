@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "broker/library_resolver.h"
+#include "broker/endpoint_check.h"
 #include "broker/tunnel_plan.h"
 #include "netlink/address.h"
 #include "netlink/link.h"
@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Up(ipc::TunnelId id, config::Tun
   std::unique_ptr<Tunnel> tunnel(new Tunnel(id, std::move(config), socket, carriers, routes));
   CIPE_RETURN_IF_ERROR(tunnel->TakeTable());
   CIPE_RETURN_IF_ERROR(tunnel->OpenSockets());
-  CIPE_RETURN_IF_ERROR(tunnel->CheckEndpoints());
+  CIPE_RETURN_IF_ERROR(CheckEndpoints(socket, tunnel->config_, tunnel->Way()));
   CIPE_ASSIGN_OR_RETURN(const CarrierPlan plan,
                         PlanCarriers(socket, tunnel->config_, tunnel->fwmark(), {}, {}));
   CIPE_RETURN_IF_ERROR(plan.first_missing);
@@ -48,7 +48,8 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Up(ipc::TunnelId id, config::Tun
   CIPE_RETURN_IF_ERROR(netlink::SetLinkNoAutoAddress(socket, tunnel->ifindex_));
   CIPE_RETURN_IF_ERROR(netlink::SetLinkUp(socket, tunnel->ifindex_, true));
   CIPE_RETURN_IF_ERROR(tunnel->AddRoutes());
-  CIPE_RETURN_IF_ERROR(tunnel->CheckEndpoints());  // again, now that there is a way into the tunnel
+  CIPE_RETURN_IF_ERROR(CheckEndpoints(
+      socket, tunnel->config_, tunnel->Way()));  // again, now that there is a way into the tunnel
   return tunnel;
 }
 
@@ -68,18 +69,6 @@ absl::Status Tunnel::OpenSockets() {
   options.fwmark = fwmark();
   if (config_.classic.has_value()) SetClassicSocket(*config_.classic, &options);
   CIPE_ASSIGN_OR_RETURN(udp_, ports::OpenUdpSockets(options));
-  return absl::OkStatus();
-}
-
-// Those known by now; names are checked when they are resolved.
-absl::Status Tunnel::CheckEndpoints() const {
-  for (const config::Peer& peer : config_.peers) {
-    for (const config::EndpointSpec& spec : peer.endpoints) {
-      const auto endpoint = ParseNumericEndpoint(spec);
-      if (!endpoint.ok()) continue;
-      CIPE_RETURN_IF_ERROR(CheckEndpoint(socket_, config_, Way(), peer, *endpoint));
-    }
-  }
   return absl::OkStatus();
 }
 
@@ -134,7 +123,18 @@ Tunnel::Look Tunnel::Revisit(Instant now) {
     if (moved_at_.has_value() && now - *moved_at_ < kMoveCalm) return Look::kLater;
     moved_at_ = now;
   }
-  DatapathChoice next = ChooseDatapath(*plan, carriers_, config_);
+  Choose(*plan);
+  return Look::kChanged;
+}
+
+void Tunnel::ChooseAgain() {
+  const auto plan = PlanCarriers(socket_, config_, fwmark(), KnownEndpoints(), {});
+  if (plan.ok()) return Choose(*plan);
+  Log(Severity::kError, "carriers of tunnel ", config_.name, ": ", plan.status().message());
+}
+
+void Tunnel::Choose(const CarrierPlan& plan) {
+  DatapathChoice next = ChooseDatapath(plan, carriers_, config_);
   const DatapathChoice before = std::exchange(datapath_, std::move(next));
   // After the new ones were acquired: what both have stays attached.
   for (const ipc::CarrierId id : before.carriers) carriers_->Release(id);
@@ -146,7 +146,6 @@ Tunnel::Look Tunnel::Revisit(Instant now) {
   if (const absl::Status status = FitPathMtu(); !status.ok()) {
     Log(Severity::kError, "MTU of tunnel ", config_.name, ": ", status.message());
   }
-  return Look::kChanged;
 }
 
 absl::Status Tunnel::AddClassicAddress() {
@@ -196,10 +195,13 @@ ipc::Datapath Tunnel::Datapath() const {
 ipc::DatapathChanged Tunnel::DescribeDatapath() const { return {id_, mtu_, Datapath()}; }
 
 size_t Tunnel::IndexOf(ipc::PeerId peer) const {
-  for (size_t i = 0; i < peers.size(); ++i) {
-    if (peers[i].peer == peer) return i;
-  }
-  return npos;
+  const auto it = index_.find(peer);
+  return it == index_.end() ? npos : it->second;
+}
+
+void Tunnel::IndexPeers() {
+  index_.clear();
+  for (size_t i = 0; i < peers.size(); ++i) index_[peers[i].peer] = i;
 }
 
 }  // namespace cipe::broker

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "broker/datapath.h"
@@ -18,6 +19,7 @@
 #include "broker/state_dir.h"
 #include "config/model.h"
 #include "ipc/messages.h"
+#include "netlink/route.h"
 #include "ports/tun_device.h"
 #include "ports/udp_socket.h"
 
@@ -71,6 +73,7 @@ class Tunnel {
   bool HasSocket(Family family) const {
     return (family == Family::kIpv4 ? udp_.v4 : udp_.v6).valid();
   }
+  uint32_t mtu() const { return mtu_; }  // what this end takes; the netdev's may be less
 
   // A peer's MTU became the smallest one, `smallest` octets, or is it no longer. Sets the netdev's
   // where the configuration leaves that to us (tunnel_plan.h, LinkMtu).
@@ -82,6 +85,24 @@ class Tunnel {
   enum class Look { kSame, kChanged, kLater };
   static constexpr Duration kMoveCalm = std::chrono::seconds(10);
   Look Revisit(Instant now);
+
+  // Another configuration for the tunnel while it is up, with what had to be opened for it.
+  struct Change {
+    config::Tunnel config;
+    std::optional<ports::UdpSockets> udp;  // when its port is another one
+  };
+  // tunnel_change.cc. Checks everything that can be checked and changes nothing. Errors as Up's.
+  absl::StatusOr<Change> Prepare(config::Tunnel next) const;
+  // Makes netdev, addresses, routes and sockets what `change` says; `change` is the way back then,
+  // taken by the same function. On an error everything is as it was.
+  absl::Status Exchange(Change* change);
+  // What somebody else changed, one sentence each: the kernel does not have what the configuration
+  // means. Exchange mends it.
+  absl::StatusOr<std::vector<std::string>> Drift() const;
+  // Carriers anew, whether or not anything about them changed.
+  void ChooseAgain();
+  // For an engine that has the tunnel and needs other sockets: the netdev's queues once more.
+  void LendPorts(ipc::TunnelChange* change) const;
 
   // Whoever started the tunnel watches its log: lines go to `fd` too, the engine's as well.
   void SetLog(UniqueFd fd) { log_ = std::move(fd); }
@@ -96,13 +117,14 @@ class Tunnel {
   // Same order as config().peers; kept up to date, but for the floors: the FloorTable has those.
   std::vector<ipc::PeerSetup> peers;
   std::vector<Identities> identities;  // of each peer
+  // To be called when `peers` are others or stand in another order.
+  void IndexPeers();
 
  private:
   Tunnel(ipc::TunnelId id, config::Tunnel config, netlink::Socket* socket, CarrierTable* carriers,
          RouteBook* book)
       : id_(id), config_(std::move(config)), socket_(socket), carriers_(carriers), book_(book) {}
   absl::Status OpenSockets();
-  absl::Status CheckEndpoints() const;
   OuterWay Way() const { return {udp_.port, fwmark(), ifindex_}; }
   std::vector<Endpoint> KnownEndpoints() const;
   ipc::Datapath Datapath() const;
@@ -115,6 +137,8 @@ class Tunnel {
   absl::StatusOr<OwnTable> TableFor(const config::Tunnel& config);
   absl::Status MarkSockets(uint32_t mark) const;
   void WarnOfStrictFilter() const;
+  absl::Status Converge();
+  void Choose(const CarrierPlan& plan);
 
   const ipc::TunnelId id_;
   config::Tunnel config_;
@@ -134,6 +158,7 @@ class Tunnel {
   uint32_t link_mtu_ = 0;               // of the netdev: may be less
   uint32_t smallest_mtu_ = UINT32_MAX;  // announced by a peer
   std::optional<Instant> moved_at_;
+  absl::flat_hash_map<ipc::PeerId, size_t> index_;
 };
 
 }  // namespace cipe::broker

@@ -62,6 +62,7 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Adopt(TunnelHandover handover,
   tunnel->link_mtu_ = handover.link_mtu;
   tunnel->smallest_mtu_ = handover.smallest_mtu;
   tunnel->peers = std::move(handover.peers);
+  tunnel->IndexPeers();
   tunnel->around_ = std::move(handover.around);
   tunnel->own_table_ = handover.own_table;
   CIPE_ASSIGN_OR_RETURN(RoutePlan standing,

@@ -9,6 +9,7 @@
 #include "config/draft.h"
 #include "config/keys.h"
 #include "config/parse_error.h"
+#include "config/secret_index.h"
 #include "crypto/x25519.h"
 
 namespace cipe::config {
@@ -68,20 +69,26 @@ absl::Status CheckPublicKeys(const Draft& draft) {
   return absl::OkStatus();
 }
 
-// Compares every pair: shared keys must not go into an ordered or hashed container, whose run time
-// would depend on them.
 absl::Status CheckSharedKeys(const Draft& draft) {
   const std::vector<Peer>& peers = draft.tunnel.peers;
+  SecretIndex index;
   for (size_t i = 0; i < peers.size(); ++i) {
-    for (size_t j = 0; peers[i].shared_key && j < i; ++j) {
-      if (!peers[j].shared_key || !(*peers[j].shared_key == *peers[i].shared_key)) continue;
-      return ErrorAt(draft.tunnel.path, draft.peers[i].key,
-                     absl::StrCat("found the SharedKey of peer ", Quoted(peers[j].name),
-                                  " again in peer ", Quoted(peers[i].name),
-                                  ", expected a key of its own: frames could not be told apart"));
-    }
+    if (!peers[i].shared_key) continue;
+    const std::optional<size_t> same = index.Insert(peers[i].shared_key->UnsafeBytes(), i);
+    if (!same.has_value()) continue;
+    return ErrorAt(draft.tunnel.path, draft.peers[i].key,
+                   absl::StrCat("found the SharedKey of peer ", Quoted(peers[*same].name),
+                                " again in peer ", Quoted(peers[i].name),
+                                ", expected a key of its own: frames could not be told apart"));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckPeerCount(const Draft& draft) {
+  if (draft.peers.size() <= kMaxPeers) return absl::OkStatus();
+  return ErrorAt(draft.tunnel.path, draft.peers[kMaxPeers].section,
+                 absl::StrCat("found ", draft.peers.size(), " peers, expected at most ", kMaxPeers,
+                              " (of all tunnels together): use a second host"));
 }
 
 // A prefix that one peer names twice is kept once.
@@ -151,6 +158,7 @@ absl::Status FinishDraft(Draft* draft) {
   for (size_t i = 0; i < draft->peers.size(); ++i) {
     DropRepeatedPrefixes(&draft->tunnel.peers[i], &draft->peers[i]);
   }
+  CIPE_RETURN_IF_ERROR(CheckPeerCount(*draft));
   CIPE_RETURN_IF_ERROR(CheckNames(draft));
   CIPE_RETURN_IF_ERROR(CheckPublicKeys(*draft));
   CIPE_RETURN_IF_ERROR(CheckSharedKeys(*draft));
@@ -160,7 +168,14 @@ absl::Status FinishDraft(Draft* draft) {
 
 absl::Status CheckAcross(absl::Span<const Tunnel* const> tunnels) {
   std::map<std::string, const Tunnel*> by_name;
+  size_t peers = 0;
   for (const Tunnel* t : tunnels) {
+    peers += t->peers.size();
+    if (peers > kMaxPeers) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("tunnel '", t->name, "' with its ", t->peers.size(), " peers makes ", peers,
+                       " peers in all tunnels together, and one ciped has room for ", kMaxPeers));
+    }
     const auto [it, is_new] = by_name.emplace(t->name, t);
     if (is_new) continue;
     return absl::FailedPreconditionError(absl::StrCat(
@@ -168,16 +183,18 @@ absl::Status CheckAcross(absl::Span<const Tunnel* const> tunnels) {
   }
   const auto aes = SecretsWithSuite(tunnels, Suite::kAesGcmSha256);
   const auto chacha = SecretsWithSuite(tunnels, Suite::kChaChaPolyBlake2s);
-  for (const SecretUse& a : aes) {
-    for (const SecretUse& c : chacha) {
-      if (!ConstantTimeEqual(a.octets, c.octets)) continue;
-      return absl::FailedPreconditionError(
-          absl::StrCat("the ", a.what, " in tunnel '", a.tunnel->name,
-                       "' (suite aes256gcm) is also the ", c.what, " in tunnel '", c.tunnel->name,
-                       "' (suite chacha20poly1305): one key must not serve two suites; make a new "
-                       "key or use one "
-                       "Suite for both"));
-    }
+  if (aes.empty() || chacha.empty()) return absl::OkStatus();
+  SecretIndex index;
+  for (size_t i = 0; i < aes.size(); ++i) index.Insert(aes[i].octets, i);
+  for (const SecretUse& c : chacha) {
+    const std::optional<size_t> same = index.Find(c.octets);
+    if (!same.has_value()) continue;
+    const SecretUse& a = aes[*same];
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ", a.what, " in tunnel '", a.tunnel->name,
+                     "' (suite aes256gcm) is also the ", c.what, " in tunnel '", c.tunnel->name,
+                     "' (suite chacha20poly1305): one key must not serve two suites; make a new "
+                     "key or use one Suite for both"));
   }
   return absl::OkStatus();
 }

@@ -35,9 +35,12 @@ absl::StatusOr<std::vector<std::string>> ListTunnels(const std::string& config_d
 // InvalidArgument unless `name` can be a tunnel: 1-15 characters valid in a netdev's name.
 absl::Status CheckTunnelName(absl::string_view name);
 
+// Of all tunnels together: places in the map that the next engine reads (CIPE_MAX_PEERS).
+inline constexpr size_t kMaxPeers = 65536;
+
 // What a single file cannot show: FailedPrecondition names both tunnels when one private key,
-// shared key or preshared key is used with two suites, or one name occurs twice. Pointers are not
-// null.
+// shared key or preshared key is used with two suites, or one name occurs twice; ResourceExhausted
+// when there are more than kMaxPeers peers. Pointers are not null.
 absl::Status CheckAcross(absl::Span<const Tunnel* const> tunnels);
 absl::Status CheckAcross(absl::Span<const Tunnel> tunnels);
 

@@ -11,14 +11,6 @@ namespace {
 constexpr uint32_t kLeastIpv4Mtu = 576;
 constexpr uint32_t kLeastIpv6Mtu = 1280;
 
-bool HasIpv6Inside(const Tunnel& tunnel) {
-  const auto v6 = [](const IpPrefix& p) { return p.address.is_v6(); };
-  if (std::any_of(tunnel.addresses.begin(), tunnel.addresses.end(), v6)) return true;
-  return std::any_of(tunnel.peers.begin(), tunnel.peers.end(), [&](const Peer& peer) {
-    return std::any_of(peer.allowed_ips.begin(), peer.allowed_ips.end(), v6);
-  });
-}
-
 }  // namespace
 
 Peer Peer::Clone() const {
@@ -38,8 +30,18 @@ Tunnel Tunnel::Clone() const {
   return copy;
 }
 
+bool HasIpv6(const std::vector<IpPrefix>& prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [](const IpPrefix& p) { return p.address.is_v6(); });
+}
+
 uint32_t LeastMtu(const Tunnel& tunnel) {
-  return HasIpv6Inside(tunnel) ? kLeastIpv6Mtu : kLeastIpv4Mtu;
+  return LeastMtu(tunnel, std::any_of(tunnel.peers.begin(), tunnel.peers.end(),
+                                      [](const Peer& peer) { return HasIpv6(peer.allowed_ips); }));
+}
+
+uint32_t LeastMtu(const TunnelOptions& tunnel, bool ipv6_in_allowed_ips) {
+  return ipv6_in_allowed_ips || HasIpv6(tunnel.addresses) ? kLeastIpv6Mtu : kLeastIpv4Mtu;
 }
 
 const char* DatapathName(Datapath datapath) {

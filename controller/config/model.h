@@ -89,5 +89,7 @@ struct Tunnel : TunnelOptions {
 // section 5) when IPv6 runs inside, since the kernel takes IPv6 off a netdev with less; else 576
 // (RFC 791).
 uint32_t LeastMtu(const Tunnel& tunnel);
+uint32_t LeastMtu(const TunnelOptions& tunnel, bool ipv6_in_allowed_ips);
+bool HasIpv6(const std::vector<IpPrefix>& prefixes);
 
 }  // namespace cipe::config

@@ -24,13 +24,15 @@ struct VerbRow {
   bool takes_wait;
   bool takes_object;
   bool takes_peer;
+  bool takes_dry_run;
 };
 constexpr VerbRow kVerbs[] = {
-    {Verb::kUp, kVerbUp, true, true, true, false, false},
-    {Verb::kDown, kVerbDown, true, true, false, false, false},
-    {Verb::kShow, kVerbShow, false, false, false, true, false},
-    {Verb::kForgetClock, kVerbForgetClock, true, true, false, false, true},
-    {Verb::kMonitor, kVerbMonitor, false, false, false, false, false},
+    {Verb::kUp, kVerbUp, true, true, true, false, false, false},
+    {Verb::kDown, kVerbDown, true, true, false, false, false, false},
+    {Verb::kShow, kVerbShow, false, false, false, true, false, false},
+    {Verb::kForgetClock, kVerbForgetClock, true, true, false, false, true, false},
+    {Verb::kReload, kVerbReload, true, false, false, false, false, true},
+    {Verb::kMonitor, kVerbMonitor, false, false, false, false, false, false},
 };
 
 struct ObjectRow {
@@ -102,12 +104,12 @@ bool ReadName(const Document& value, Request* request, Error* error) {
   return true;
 }
 
-bool ReadWait(const Document& value, Request* request, Error* error) {
+bool ReadFlag(const Document& value, const std::string& field, bool* out, Error* error) {
   if (value.is_null()) return true;
   if (!value.is_boolean()) {
-    return Refuse(error, kErrorBadRequest, "\"wait\" must be true or false");
+    return Refuse(error, kErrorBadRequest, absl::StrCat("\"", field, "\" must be true or false"));
   }
-  request->wait = value.get<bool>();
+  *out = value.get<bool>();
   return true;
 }
 
@@ -151,7 +153,10 @@ bool ReadField(const std::string& field, const Document& value, const VerbRow& r
   if (field == "name") return ReadName(value, request, error);
   if (field == "config_dir") return ReadDirectory(value, field, &request->config_dir, error);
   if (field == "state_dir") return ReadDirectory(value, field, &request->state_dir, error);
-  if (field == "wait" && row.takes_wait) return ReadWait(value, request, error);
+  if (field == "wait" && row.takes_wait) return ReadFlag(value, field, &request->wait, error);
+  if (field == "dry_run" && row.takes_dry_run) {
+    return ReadFlag(value, field, &request->dry_run, error);
+  }
   if (field == "object" && row.takes_object) return ReadObject(value, request, error);
   if (field == "peer" && row.takes_peer) return ReadPeer(value, request, error);
   return Refuse(error, kErrorBadRequest,
@@ -234,6 +239,7 @@ std::string SerializeRequest(const Request& request) {
     document["object"] = ObjectName(request.object);
   }
   if (row.takes_peer) document["peer"] = request.peer;
+  if (row.takes_dry_run) document["dry_run"] = request.dry_run;
   if (!request.config_dir.empty()) document["config_dir"] = request.config_dir;
   if (!request.state_dir.empty()) document["state_dir"] = request.state_dir;
   return Dump(document);

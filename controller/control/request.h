@@ -10,17 +10,18 @@
 
 namespace cipe::control {
 
-enum class Verb { kUp, kDown, kShow, kForgetClock, kMonitor };
+enum class Verb { kUp, kDown, kShow, kForgetClock, kReload, kMonitor };
 const char* VerbName(Verb verb);
 // True for verbs that only root and the daemon's starter may use.
 bool ChangesThings(Verb verb);
 
 struct Request {
   Verb verb = Verb::kShow;
-  std::string name;              // tunnel; empty for show alone; a legal file stem
+  std::string name;              // tunnel; empty for show and reload alone; a legal file stem
   bool wait = true;              // up
   Object object = Object::kAll;  // show
   std::string peer{};            // forget-clock: never empty; name or public key
+  bool dry_run = false;          // reload
   // What the daemon must use, else it refuses; absolute, empty: whatever it uses.
   std::string config_dir{};
   std::string state_dir{};

@@ -347,6 +347,15 @@ void DataPlane::SendStaged(uint32_t id) {
   }
 }
 
+void DataPlane::DropStaged(uint32_t id, absl::Span<const session::PeerPath* const> peers) {
+  const auto it = tunnels_.find(id);
+  if (it == tunnels_.end()) return;
+  const absl::flat_hash_set<const session::PeerPath*> going(peers.begin(), peers.end());
+  for (const auto& sender : it->second->senders) {
+    sender->worker->worker->Call([&] { sender->worker->pipeline->DropStaged(going); });
+  }
+}
+
 int DataPlane::Send(uint32_t id, const session::Path& path, absl::Span<const uint8_t> frame) {
   const auto it = tunnels_.find(id);
   if (it == tunnels_.end()) return ENODEV;

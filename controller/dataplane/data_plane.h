@@ -59,6 +59,9 @@ class DataPlane {
   // Packets that waited for a session of this tunnel may go now; netdevs whose reading rested are
   // read again.
   void SendStaged(uint32_t tunnel);
+  // Drops packets that wait for a session with one of these peers. When it returns, no worker keeps
+  // a pointer to one that no map names any more beyond its turn.
+  void DropStaged(uint32_t tunnel, absl::Span<const session::PeerPath* const> peers);
   // Waits until every worker that sends for the tunnel has sent what it sealed before.
   void Settle(uint32_t tunnel);
   // Control frames and keepalives, from the control thread's own port.

@@ -261,4 +261,12 @@ void TxPipeline::DropStaged(const TunnelPath& tunnel) {
   });
 }
 
+void TxPipeline::DropStaged(const absl::flat_hash_set<const PeerPath*>& peers) {
+  std::erase_if(staged_, [&](const Staged& s) {
+    if (!peers.contains(s.peer)) return false;
+    staged_bytes_ -= s.packet.size();
+    return true;
+  });
+}
+
 }  // namespace cipe::dataplane

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/types/span.h"
 #include "base/clock.h"
 #include "dataplane/classic_tx.h"
@@ -35,6 +36,7 @@ class TxPipeline {
   // Packets that waited for a session which now exists are sent; too old ones dropped.
   void FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now);
   void DropStaged(const TunnelPath& tunnel);
+  void DropStaged(const absl::flat_hash_set<const session::PeerPath*>& peers);
   // Protocol 3: see ClassicTx.
   bool ShouldPause(const TunnelPath& tunnel, Instant now) const {
     return classic_.ShouldPause(tunnel, now);

@@ -24,6 +24,7 @@ constexpr auto kUpWait = 7s;
 constexpr auto kSuspendNoticed = 1s;
 // A worker takes RxPipeline::kMaxBatch = 256 frames a turn, a ring holds 4096.
 constexpr int kLastTurns = 16;
+constexpr size_t kManyPeers = 100;
 
 absl::StatusOr<Secret<32>> ReadSealKey(const UniqueFd& fd) {
   Secret<32> key;
@@ -296,6 +297,10 @@ int Daemon::Send(uint32_t tunnel, const session::Path& path, absl::Span<const ui
 
 void Daemon::SendStaged(uint32_t tunnel) { plane_->SendStaged(tunnel); }
 
+void Daemon::DropStaged(uint32_t tunnel, absl::Span<const session::PeerPath* const> peers) {
+  plane_->DropStaged(tunnel, peers);
+}
+
 void Daemon::Settle(uint32_t tunnel) { plane_->Settle(tunnel); }
 
 void Daemon::SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
@@ -359,6 +364,7 @@ void Daemon::OnRequest(const control::Request& request, control::Responder respo
   if (request.verb == control::Verb::kForgetClock) {
     return ForgetClock(request, std::move(responder));
   }
+  if (request.verb == control::Verb::kReload) return AskReload(request, std::move(responder));
   const uint64_t id = next_request_++;
   const bool up = request.verb == control::Verb::kUp;
   pending_[id] = Pending{request.name,
@@ -423,6 +429,7 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
                                 control::DropReasonSentence(reason)});
     }
   }
+  if (snapshot.peers.size() > kManyPeers) TrimSoon();
   responder.Ok(control::ToJson(snapshot, {request.object, request.name}));
 }
 

@@ -28,6 +28,7 @@ class Daemon final : public World {
   // World, on the control thread.
   int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
+  void DropStaged(uint32_t tunnel, absl::Span<const session::PeerPath* const> peers) override;
   void Settle(uint32_t tunnel) override;
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor,
                  bool must_be_durable) override;
@@ -61,6 +62,10 @@ class Daemon final : public World {
     uint32_t queues = 0;
     bool zero_copy = false;
   };
+  struct Reload {
+    bool dry_run = false;
+    control::Responder responder;
+  };
   struct FloorRequest {
     uint32_t tunnel = 0;
     uint32_t peer = 0;
@@ -75,6 +80,8 @@ class Daemon final : public World {
   void On(ipc::CarrierRemove& remove);
   void On(ipc::TunnelAdd& add);
   void On(ipc::TunnelRemove& remove);
+  void On(ipc::TunnelChange& change);
+  void On(ipc::ReloadAnswer& answer);
   void On(ipc::EndpointResolved& resolved);
   void On(ipc::SourceGone& gone);
   void On(ipc::DatapathChanged& changed);
@@ -88,16 +95,21 @@ class Daemon final : public World {
   void On(ipc::PathsChanged&) { engine_->PathsChanged(); }
   void Tell(ipc::Message message);
 
+  absl::Status MovePort(ipc::TunnelChange& change);
   absl::Status SetUp(ipc::Hello& hello);
   void OnRequest(const control::Request& request, control::Responder responder);
   absl::Status CheckDirectories(const control::Request& request) const;
   void Show(const control::Request& request, control::Responder& responder);
   void ForgetClock(const control::Request& request, control::Responder responder);
+  // daemon_reload.cc
+  void AskReload(const control::Request& request, control::Responder responder);
   void FinishUp(Pending& pending, uint32_t tunnel);
   void CheckWaiters(uint32_t tunnel, bool timed_out);
   static bool Missing(const Peer& peer);
   static bool AnyMissing(const Tunnel& tunnel);
   std::string MissingPeers(const Tunnel& tunnel) const;
+  // What a list of thousands of peers took goes back to the system (malloc_trim(3)).
+  void TrimSoon();
   void Tick();
   void CheckSuspend();
   void TakeNetworkErrors();
@@ -117,9 +129,11 @@ class Daemon final : public World {
   absl::flat_hash_map<uint32_t, CarrierInfo> carriers_;
   absl::flat_hash_map<uint64_t, Pending> pending_;
   absl::flat_hash_map<uint64_t, FloorRequest> floors_;
+  absl::flat_hash_map<uint64_t, Reload> reloads_;
   std::vector<std::unique_ptr<Waiter>> waiters_;
   uint64_t next_request_ = 1;
   TimerId tick_ = TimerId::kNone;
+  TimerId trim_ = TimerId::kNone;
   Duration slept_{-1};  // in suspend since boot, as last seen; negative: not yet
   int exit_code_ = 0;
 };

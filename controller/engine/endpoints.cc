@@ -63,6 +63,7 @@ void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endp
   const Endpoint before = std::exchange(peer->configured, endpoint);
   // The same answer is no news: whoever was given up waits for traffic.
   if (before == endpoint) return;
+  Wake(*peer);
   const Endpoint remote = peer->path.path.Get().remote;
   // An authenticated path wins over what is configured, as long as it lasts.
   if (!Connected(*peer) && (!remote.is_set() || remote == before || remote == peer->from_book)) {

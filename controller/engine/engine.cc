@@ -68,7 +68,13 @@ Session* Engine::FindSession(const Peer& peer, uint32_t local_index) {
   return nullptr;
 }
 
-absl::Status Engine::FillPeer(Tunnel& tunnel, config::Peer config, const ipc::PeerSetup& setup) {
+absl::StatusOr<std::unique_ptr<Peer>> Engine::MakePeer(Tunnel& tunnel,
+                                                       const handshake::Identity* identity,
+                                                       config::Peer config,
+                                                       const ipc::PeerSetup& setup) {
+  if (peers_.contains(setup.peer)) {
+    return absl::AlreadyExistsError(absl::StrCat("peer id ", setup.peer, " is in use"));
+  }
   auto owned = std::make_unique<Peer>();
   Peer& peer = *owned;
   peer.tunnel = &tunnel;
@@ -82,22 +88,35 @@ absl::Status Engine::FillPeer(Tunnel& tunnel, config::Peer config, const ipc::Pe
   } else if (peer.config.auth == config::Auth::kSharedKey) {
     CIPE_ASSIGN_OR_RETURN(peer.shared,
                           handshake::SharedKeyIdentity::Create(*peer.config.shared_key));
-    CIPE_RETURN_IF_ERROR(tunnel.keys->AddSharedKey(&*peer.shared));
-    tunnel.by_key_id[peer.shared->key_id()] = &peer;
     peer.sender = senders_.Of(peer.shared->key_id());
   } else {
-    if (!tunnel.identity.has_value()) {
+    if (identity == nullptr) {
       return absl::InternalError("a peer with a public key needs a private key of ours");
     }
-    tunnel.by_key[peer.config.public_key] = &peer;
-    peer.sender = senders_.Of(tunnel.identity->public_key());
+    peer.sender = senders_.Of(identity->public_key());
   }
   if (peer.sender != nullptr) StartStamps(peer, setup.floor);
-  if (!peers_.emplace(setup.peer, &peer).second) {
-    return absl::AlreadyExistsError(absl::StrCat("peer id ", setup.peer, " is in use"));
+  return owned;
+}
+
+void Engine::Enrol(Tunnel& tunnel, Peer& peer) {
+  peers_[peer.id()] = &peer;
+  if (peer.shared.has_value()) {
+    tunnel.by_key_id[peer.shared->key_id()] = &peer;
+  } else if (!ClassicPeers::Is(tunnel)) {
+    tunnel.by_key[peer.config.public_key] = &peer;
   }
-  tunnel.peers.push_back(std::move(owned));
-  return absl::OkStatus();
+  Wake(peer);
+}
+
+void Engine::Dismiss(Peer& peer) {
+  // The broker lets go of the reservation now, and so must we, however long workers take.
+  if (peer.sender != nullptr) peer.sender->Refused(peer.id());
+  peer.stamps = nullptr;
+  peer.sender.reset();
+  due_.Remove(peer);
+  peers_.erase(peer.id());
+  store_.ErasePeer(peer.id());
 }
 
 void Engine::StartStamps(Peer& peer, const ipc::Floor& floor) {
@@ -108,19 +127,19 @@ void Engine::StartStamps(Peer& peer, const ipc::Floor& floor) {
   peer.stamps->received = std::max(peer.stamps->received, Tai64n::FromSpan(floor.received));
 }
 
-absl::Status Engine::FillPeerMap(Tunnel& tunnel) {
+absl::StatusOr<std::unique_ptr<dataplane::PeerMap>> Engine::MakePeerMap(
+    absl::Span<Peer* const> peers, ConfigOf config_of) {
   auto map = std::make_unique<dataplane::PeerMap>();
-  for (const auto& peer : tunnel.peers) {
+  for (Peer* peer : peers) {
     const auto handle = static_cast<uint32_t>(map->peers.size());
-    for (const IpPrefix& prefix : peer->config.allowed_ips) {
+    for (const IpPrefix& prefix : config_of(*peer).allowed_ips) {
       CIPE_RETURN_IF_ERROR(map->allowed_ips.Insert(
-          prefix, handle, [&](uint32_t other) { return tunnel.peers[other]->config.name; }));
+          prefix, handle, [&](uint32_t other) { return config_of(*peers[other]).name; }));
     }
     map->peers.push_back(&peer->path);
   }
-  tunnel.path.peer_map.store(map.get(), std::memory_order_release);
-  tunnel.peer_map = std::move(map);
-  return absl::OkStatus();
+  map->allowed_ips.ShrinkToFit();
+  return map;
 }
 
 absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
@@ -134,19 +153,32 @@ absl::Status Engine::FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add) {
   tunnel.path.uso = add.uso;
   SetPathOptions(tunnel);
   if (tunnel.config.private_key.has_value()) {
-    CIPE_ASSIGN_OR_RETURN(tunnel.identity, handshake::Identity::Create(*tunnel.config.private_key));
+    CIPE_ASSIGN_OR_RETURN(handshake::Identity identity,
+                          handshake::Identity::Create(*tunnel.config.private_key));
+    tunnel.identity = std::make_unique<handshake::Identity>(std::move(identity));
   }
-  tunnel.keys = std::make_unique<handshake::ListenerKeys>(
-      tunnel.config.suite, tunnel.identity.has_value() ? &*tunnel.identity : nullptr);
+  tunnel.keys =
+      std::make_unique<handshake::ListenerKeys>(tunnel.config.suite, tunnel.identity.get());
   if (tunnel.config.peers.size() != add.peers.size()) {
     return absl::InternalError("as many peer setups as peers are needed");
   }
+  std::vector<Peer*> peers;
   for (size_t i = 0; i < add.peers.size(); ++i) {
-    CIPE_RETURN_IF_ERROR(FillPeer(tunnel, std::move(tunnel.config.peers[i]), add.peers[i]));
+    CIPE_ASSIGN_OR_RETURN(
+        std::unique_ptr<Peer> peer,
+        MakePeer(tunnel, tunnel.identity.get(), std::move(tunnel.config.peers[i]), add.peers[i]));
+    if (peer->shared.has_value()) CIPE_RETURN_IF_ERROR(tunnel.keys->AddSharedKey(&*peer->shared));
+    peers.push_back(peer.get());
+    tunnel.peers.push_back(std::move(peer));
+    Enrol(tunnel, *peers.back());
   }
-  tunnel.config.peers.clear();
+  std::vector<config::Peer>().swap(tunnel.config.peers);
   if (tunnel.config.classic.has_value()) CIPE_RETURN_IF_ERROR(classic_.Fill(tunnel));
-  return FillPeerMap(tunnel);
+  CIPE_ASSIGN_OR_RETURN(
+      tunnel.peer_map,
+      MakePeerMap(peers, [](const Peer& peer) -> const config::Peer& { return peer.config; }));
+  tunnel.path.peer_map.store(tunnel.peer_map.get(), std::memory_order_release);
+  return absl::OkStatus();
 }
 
 absl::Status Engine::AddTunnel(ipc::TunnelAdd& add) {
@@ -171,8 +203,15 @@ void Engine::StartTunnel(uint32_t id) {
   if (tunnel == nullptr) return;
   if (ClassicPeers::Is(*tunnel)) return classic_.Start(*tunnel);
   for (const auto& peer : tunnel->peers) {
-    if (peer->current == nullptr && peer->configured.is_set()) StartHandshake(*peer);
+    if (peer->current == nullptr && peer->configured.is_set()) StartLater(*peer);
   }
+}
+
+void Engine::SetListenPort(uint32_t id, uint16_t port) {
+  Tunnel* tunnel = FindTunnel(id);
+  if (tunnel == nullptr) return;
+  tunnel->listen_port = port;
+  tunnel->path.listen_port = port;
 }
 
 void Engine::StopTunnel(uint32_t id) {
@@ -190,14 +229,7 @@ void Engine::RemoveTunnel(uint32_t id) {
   StopTunnel(id);
   const auto it = tunnels_.find(id);
   if (it == tunnels_.end()) return;
-  for (const auto& peer : it->second->peers) {
-    // The broker lets go of the reservation now, and so must we, however long workers take.
-    if (peer->sender != nullptr) peer->sender->Refused(peer->id());
-    peer->stamps = nullptr;
-    peer->sender.reset();
-    peers_.erase(peer->id());
-    store_.ErasePeer(peer->id());
-  }
+  for (const auto& peer : it->second->peers) Dismiss(*peer);
   // Retired sessions point at peers: both go when every worker has passed.
   quiescent_.Retire([tunnel = std::shared_ptr<Tunnel>(std::move(it->second))] {});
   tunnels_.erase(it);

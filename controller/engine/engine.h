@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/rng.h"
@@ -22,6 +23,7 @@
 #include "crypto/aead.h"
 #include "dataplane/event.h"
 #include "engine/classic_peers.h"
+#include "engine/due_list.h"
 #include "engine/lane_slots.h"
 #include "engine/session_store.h"
 #include "engine/stamps.h"
@@ -70,6 +72,12 @@ class Engine {
   // Tells the peers of a tunnel that its sessions end (docs/protocol.md, "In-tunnel control"); to
   // be called just before they do.
   void CloseSessions(uint32_t tunnel);
+  // change.cc: the tunnel is as `change` says when it returns; on an error nothing has changed.
+  // InvalidArgument, AlreadyExists as AddTunnel; Unimplemented for protocol 3. Descriptors in
+  // `change` are not touched.
+  absl::Status ChangeTunnel(ipc::TunnelChange& change);
+  // While no worker knows the tunnel.
+  void SetListenPort(uint32_t tunnel, uint16_t port);
   Tunnel* FindTunnel(uint32_t tunnel);
   Tunnel* FindTunnel(absl::string_view name);
 
@@ -202,6 +210,14 @@ class Engine {
   static Diagnosis NoAnswer(const Peer& peer);
 
   // timers.cc
+  // To be called whenever something may be due earlier than the last look at the peer said.
+  void Wake(Peer& peer);
+  // A handshake as soon as there is room for one more beginning: many at once would keep us, and
+  // whoever answers them, from everything else.
+  void StartLater(Peer& peer);
+  // When the next initiation may go: not after `now`, or its turn among those that wait.
+  Instant TakeTurn(Instant now);
+  void CloseSession(Peer& peer);
   void SendKeepalive(Peer& peer);
   // Empty when the key may seal no more, which is counted.
   std::vector<uint8_t> SealUnder(session::Session& session, absl::Span<const uint8_t> plaintext);
@@ -210,12 +226,34 @@ class Engine {
   void CloseReceived(Peer& peer, uint32_t session);
   void ExpireSessions(Peer& peer, Instant now);
   Instant TickPeer(Peer& peer, Instant now);
+  // "No answer" of thousands of peers would drown the log. Null: not this one; else what to add.
+  std::optional<std::string> MayReport(Instant now);
   Instant TickAttempt(Peer& peer, Instant now);
 
   absl::Status FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add);
   static void StartStamps(Peer& peer, const ipc::Floor& floor);
-  absl::Status FillPeer(Tunnel& tunnel, config::Peer config, const ipc::PeerSetup& setup);
-  absl::Status FillPeerMap(Tunnel& tunnel);
+  // Known to nobody yet. `identity`: ours, null for none.
+  absl::StatusOr<std::unique_ptr<Peer>> MakePeer(Tunnel& tunnel,
+                                                 const handshake::Identity* identity,
+                                                 config::Peer config, const ipc::PeerSetup& setup);
+  // Makes a peer of the tunnel findable, or not any more.
+  void Enrol(Tunnel& tunnel, Peer& peer);
+  void Dismiss(Peer& peer);
+  using ConfigOf = absl::FunctionRef<const config::Peer&(const Peer&)>;
+  static absl::StatusOr<std::unique_ptr<dataplane::PeerMap>> MakePeerMap(
+      absl::Span<Peer* const> peers, ConfigOf config_of);
+
+  // change.cc
+  struct Change;
+  absl::Status Prepare(Tunnel& tunnel, ipc::TunnelChange& message, Change* change);
+  absl::Status PreparePeers(Tunnel& tunnel, ipc::TunnelChange& message, Change* change);
+  std::vector<std::unique_ptr<Peer>> PlacePeers(Tunnel& tunnel, Change* change);
+  void LetGo(Tunnel& tunnel, std::vector<std::unique_ptr<Peer>> gone);
+  void SwapPeerMap(Tunnel& tunnel, std::unique_ptr<dataplane::PeerMap> map);
+  static void TakeOptions(Tunnel& tunnel, config::Tunnel options, uint32_t mtu);
+  void RefitMtu(Tunnel& tunnel);
+  void EndSessions(Peer& peer);
+  void ChangePeer(Peer& peer, config::Peer config, const ipc::PeerSetup& setup, bool new_key);
   Peer* FindPeer(uint32_t tunnel, uint32_t peer);
   session::Session* FindSession(const Peer& peer, uint32_t local_index);
 
@@ -231,6 +269,11 @@ class Engine {
   ClassicPeers classic_;
   absl::flat_hash_map<uint32_t, std::unique_ptr<Tunnel>> tunnels_;
   absl::flat_hash_map<uint32_t, Peer*> peers_;
+  DueList due_;
+  Instant next_turn_{};  // see TakeTurn
+  Instant report_second_{};
+  int reports_ = 0;  // in that second
+  uint64_t unreported_ = 0;
   Senders senders_;
   absl::flat_hash_map<uint32_t, Peer*> initiating_;   // by our index
   absl::flat_hash_set<uint32_t> indices_;             // in use or resting

@@ -176,7 +176,7 @@ Peer* Engine::PeerOfAttempt(Tunnel& tunnel, uint32_t index) {
 }
 
 void Engine::DropInitiator(Peer& peer) {
-  if (!peer.initiator.has_value()) return;
+  if (peer.initiator == nullptr) return;
   initiating_.erase(peer.initiator->sender_index());
   GiveIndex(peer.initiator->sender_index(), clock_.Now());
   peer.initiator.reset();
@@ -186,10 +186,11 @@ void Engine::AbandonAttempt(Peer& peer) {
   DropInitiator(peer);
   peer.attempt.reset();
   peer.path.handshake_wanted = false;
+  Wake(peer);
 }
 
 void Engine::StartHandshake(Peer& peer, bool rekey) {
-  if (peer.attempt.has_value()) return;
+  if (peer.attempt.has_value() || peer.unusable) return;
   if (!peer.path.path.Get().remote.is_set()) {
     if (!peer.configured.is_set()) return;
     TakeFromBook(peer);
@@ -206,6 +207,8 @@ void Engine::StartHandshake(Peer& peer, bool rekey) {
   attempt.refused_unknown = drops.Get(cipe_drop_hs_unknown_peer);
   attempt.wrong_psk = peer.path.drops.Get(cipe_drop_hs_wrong_psk);
   peer.attempt = attempt;
+  peer.start_at = {};
+  Wake(peer);
   peer.trouble.clear();
   SendInitiation(peer);
 }
@@ -236,7 +239,7 @@ void Engine::SendInitiation(Peer& peer, bool floor_answered) {
   options.pattern =
       peer.shared.has_value() ? protocol::Pattern::kNnPsk0 : protocol::Pattern::kIkPsk2;
   options.suite = peer.tunnel->config.suite;
-  options.local = peer.tunnel->identity.has_value() ? &*peer.tunnel->identity : nullptr;
+  options.local = peer.tunnel->identity.get();
   options.remote_public_key = peer.config.public_key;
   options.psk = peer.config.preshared_key.has_value() ? &*peer.config.preshared_key : nullptr;
   options.shared = peer.shared.has_value() ? &*peer.shared : nullptr;
@@ -250,13 +253,14 @@ void Engine::SendInitiation(Peer& peer, bool floor_answered) {
     Log(Severity::kError, peer.tunnel->config.name, ": peer ", peer.config.name, ": ",
         initiator.status().ToString());
     peer.trouble = std::string(initiator.status().message());
+    peer.unusable = true;
     return AbandonAttempt(peer);
   }
   // The broker knows what was sent before anybody has it: so the next engine, or the next start,
   // goes on from here and not from the reservation.
   peer.sender->Used(*peer.stamps, *stamp);
   world_.SaveFloor(peer.tunnel->id(), peer.id(), FloorOf(peer), false);
-  peer.initiator = *std::move(initiator);
+  peer.initiator = std::make_unique<handshake::Initiator>(*std::move(initiator));
   initiating_[options.sender_index] = &peer;
   const session::Path path = PathOfNextTry(peer);
   ++attempt.initiations;
@@ -272,6 +276,8 @@ void Engine::FloorSaved(uint32_t tunnel, uint32_t id, const ipc::Floor& floor,
   const Peer* asker = FindPeer(tunnel, id);
   if (asker == nullptr) return;
   Sender& sender = *asker->sender;
+  // The answer to a question of the identity that we had before.
+  if (!sender.Waits(id, Tai64n::FromSpan(floor.sent_reserved))) return;
   if (status.ok()) {
     sender.Granted(Tai64n::FromSpan(floor.sent_reserved));
   } else {
@@ -344,6 +350,7 @@ void Engine::CookieReply(Tunnel& tunnel, absl::Span<const uint8_t> frame) {
   // forges cookie replies gains one frame.
   if (peer->attempt.has_value() && !std::exchange(peer->attempt->cookie_hurried, true)) {
     peer->attempt->retry_at = std::min(peer->attempt->retry_at, now + Jitter(rng_));
+    Wake(*peer);
   }
 }
 

@@ -1,6 +1,7 @@
 // A peer as the control thread sees it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -41,6 +42,7 @@ struct Attempt {
   int tries_here = 0;           // initiations since the configured endpoint was last given up
   bool failed = false;          // the configured endpoint was given up in this attempt
   bool moved = false;           // and another one was given for it
+  bool in_turn = false;         // retry_at was given out by Engine::TakeTurn
   // What we knew before it, to tell what came of it.
   uint64_t refused_other_suite = 0, refused_mac1 = 0, refused_unknown = 0;
   uint64_t wrong_psk = 0;
@@ -58,7 +60,7 @@ struct Peer {
   session::Session* next = nullptr;  // made as responder, not yet confirmed
 
   std::optional<Attempt> attempt;
-  std::optional<handshake::Initiator> initiator;  // last initiation sent, unanswered
+  std::unique_ptr<handshake::Initiator> initiator;  // last initiation sent, unanswered
   handshake::CookieHolder cookie;
   session::TimerState timers;
   std::unique_ptr<PathProbing> probing;
@@ -68,10 +70,14 @@ struct Peer {
   bool clock_behind = false;       // its last initiation was older than one before
   Instant last_accepted{};         // when an initiation of this peer was last worked on
 
-  Endpoint configured;  // what the broker's endpoint book gave last; unset = none
-  Endpoint from_book;   // the one path.remote was taken from; else that was learned
+  bool unusable = false;  // no initiation can be made with this configuration; `trouble` says why
+  Endpoint configured;    // what the broker's endpoint book gave last; unset = none
+  Endpoint from_book;     // the one path.remote was taken from; else that was learned
   Liveness liveness;
   PeerState state = PeerState::kDown;
+  Instant start_at{};  // a handshake waits for its turn; zero = none does
+  static constexpr size_t kNotDue = static_cast<size_t>(-1);
+  size_t due_slot = kNotDue;  // DueList's
   std::optional<WallTime> latest_handshake;
   uint64_t saved_packets = 0;  // rx + tx when its counters last went to the store
   Instant save_traffic_at{};

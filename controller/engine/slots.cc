@@ -105,6 +105,7 @@ void Engine::RetireAll(Peer& peer) {
   }
   peer.timers.Reset();
   NotePeerState(peer, PeerState::kDown);
+  Wake(peer);
 }
 
 void Engine::WipeSessions() {
@@ -116,7 +117,7 @@ void Engine::WipeSessions() {
     for (const auto& peer : tunnel->peers) {
       const bool had = peer->current != nullptr;
       RetireAll(*peer);
-      if (had) StartHandshake(*peer);
+      if (had) StartLater(*peer);
     }
   }
 }
@@ -149,6 +150,8 @@ void Engine::MakeCurrent(Peer& peer, Session* session, const session::Path& path
   SetSlot(loser, Slot::kPrevious);
   peer.timers.Reset();
   NotePeerState(peer, PeerState::kConnected);
+  peer.start_at = {};
+  Wake(peer);
 }
 
 // One netdev serves all peers, so its MTU is the smallest of theirs; what is announced to a peer
@@ -191,6 +194,7 @@ void Engine::InstallResponded(Peer& peer, Session& session) {
   Retire(peer.next);
   peer.next = &session;
   SetSlot(&session, Slot::kNext);
+  Wake(peer);
 }
 
 // First authenticated frame under `session`.

@@ -13,6 +13,7 @@ using session::Session;
 
 std::vector<control::DropCount> DropsOf(const session::DropCounters& drops) {
   std::vector<control::DropCount> counts;
+  if (!drops.any()) return counts;
   for (const uint16_t reason : session::internal::kReasons) {
     if (const uint64_t n = drops.Get(reason); n > 0) {
       counts.push_back({control::DropReasonName(reason), n});
@@ -115,7 +116,7 @@ control::TunnelStatus SnapshotOf(const Tunnel& tunnel) {
   t.mtu = tunnel.link_mtu();
   t.rung = RungOf(tunnel);
   if (!tunnel.datapath.reason.empty()) t.rung_reason = tunnel.datapath.reason;
-  if (tunnel.identity.has_value()) t.public_key = Base64(tunnel.identity->public_key());
+  if (tunnel.identity != nullptr) t.public_key = Base64(tunnel.identity->public_key());
   t.peers = static_cast<uint32_t>(tunnel.peers.size());
   for (const auto& peer : tunnel.peers) {
     const control::Traffic traffic = TrafficOf(peer->path.traffic);
@@ -131,6 +132,7 @@ control::TunnelStatus SnapshotOf(const Tunnel& tunnel) {
 
 void AddDrops(control::Snapshot& out, const std::string& scope,
               const session::DropCounters& drops) {
+  if (!drops.any()) return;
   for (const uint16_t reason : session::internal::kReasons) {
     if (const uint64_t n = drops.Get(reason); n > 0) {
       out.drops.push_back(

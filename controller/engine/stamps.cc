@@ -43,7 +43,8 @@ std::optional<Tai64n> Sender::Ask(const StampPair& pair, WallTime wall, uint32_t
   if (asker_.has_value()) return std::nullopt;
   asker_ = asker;
   const Tai64n now = Tai64n::FromWall(wall);
-  return std::max(now.Plus(kAhead), std::max(now, After(pair)).Plus(kAheadOfStamp));
+  asked_ = std::max(now.Plus(kAhead), std::max(now, After(pair)).Plus(kAheadOfStamp));
+  return asked_;
 }
 
 void Sender::Granted(const Tai64n& reserved) {

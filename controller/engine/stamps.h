@@ -49,6 +49,10 @@ class Sender {
   // What must be on disk before Next is tried again, `asker` being a number of the caller's; null
   // when somebody waits for it already.
   std::optional<protocol::Tai64n> Ask(const StampPair& pair, WallTime wall, uint32_t asker);
+  // Whether that is what `asker` asked for and waits for.
+  bool Waits(uint32_t asker, const protocol::Tai64n& reserved) const {
+    return asker_ == asker && asked_ == reserved;
+  }
   // The answer: all up to `reserved` may be used.
   void Granted(const protocol::Tai64n& reserved);
   // The answer will not come, or is no.
@@ -63,6 +67,7 @@ class Sender {
   protocol::Tai64n sent_;  // greatest of all pairs
   protocol::Tai64n reserved_;
   std::optional<uint32_t> asker_;
+  protocol::Tai64n asked_;
   std::map<std::array<uint8_t, 32>, StampPair> pairs_;
 };
 

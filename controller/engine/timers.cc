@@ -20,6 +20,12 @@ constexpr auto kLookInterval = 500ms;
 // Traffic counters go to the store so often, for an engine that takes over.
 constexpr auto kSaveTraffic = 1s;
 constexpr Duration kNever = 3600s;
+// Initiations at once, and the pause between two from then on: ten thousand silent peers must not
+// take all the time there is.
+constexpr int kStartBurst = 64;
+constexpr auto kStartPause = 1ms;
+constexpr int kReportsPerSecond = 20;
+constexpr int kLooksPerTick = 64;
 
 }  // namespace
 
@@ -53,14 +59,16 @@ void Engine::SendUnder(Session& session, absl::Span<const uint8_t> plaintext) {
 void Engine::CloseSessions(uint32_t id) {
   Tunnel* tunnel = FindTunnel(id);
   if (tunnel == nullptr) return;
+  for (const auto& peer : tunnel->peers) CloseSession(*peer);
+}
+
+void Engine::CloseSession(Peer& peer) {
+  if (peer.current == nullptr) return;
   std::array<uint8_t, protocol::kTlvHeaderSize> close;
   protocol::BuildControl(protocol::Close{}, absl::MakeSpan(close));
-  for (const auto& peer : tunnel->peers) {
-    if (peer->current == nullptr) continue;
-    // First of all nobody sends data any more: the peer could not open it.
-    peer->path.current.store(nullptr, std::memory_order_release);
-    SendUnder(*peer->current, close);
-  }
+  // First of all nobody sends data any more: the peer could not open it.
+  peer.path.current.store(nullptr, std::memory_order_release);
+  SendUnder(*peer.current, close);
 }
 
 // What was agreed on after the close was sent is not meant: the network may deliver late.
@@ -82,6 +90,7 @@ void Engine::CloseReceived(Peer& peer, uint32_t session) {
   }
   if (peer.current == nullptr) NotePeerState(peer, PeerState::kDown);
   SavePeer(peer);
+  Wake(peer);
 }
 
 void Engine::SendKeepalive(Peer& peer) {
@@ -109,6 +118,7 @@ void Engine::ControlTlv(const dataplane::Event& event) {
     } else {
       peer->liveness.Answered(answer->id, clock_.Now());
     }
+    Wake(*peer);
   } else if (const auto* changed = std::get_if<protocol::ChangedParameters>(&*message);
              changed != nullptr) {
     SetPeerMtu(*peer, changed->mtu);
@@ -130,12 +140,28 @@ void Engine::ExpireSessions(Peer& peer, Instant now) {
   if (peer.current == nullptr && peer.probing != nullptr) FollowPath(peer);
 }
 
+std::optional<std::string> Engine::MayReport(Instant now) {
+  if (now - report_second_ >= 1s) {
+    report_second_ = now;
+    reports_ = 0;
+  }
+  if (reports_ >= kReportsPerSecond) {
+    ++unreported_;
+    return std::nullopt;
+  }
+  ++reports_;
+  const uint64_t left_out = std::exchange(unreported_, 0);
+  return left_out == 0 ? "" : absl::StrCat(" (and ", left_out, " lines like this left out)");
+}
+
 Instant Engine::TickAttempt(Peer& peer, Instant now) {
   Attempt& attempt = *peer.attempt;
   if (now < attempt.retry_at) return attempt.retry_at;
   if (now - attempt.since >= protocol::kHandshakeGiveUp) {
-    Log(Severity::kWarning, peer.tunnel->config.name, ": peer ", peer.config.name,
-        " does not answer, waiting for traffic: ", WhyNoSession(peer));
+    if (const auto more = MayReport(now); more.has_value()) {
+      Log(Severity::kWarning, peer.tunnel->config.name, ": peer ", peer.config.name,
+          " does not answer, waiting for traffic: ", WhyNoSession(peer), *more);
+    }
     const bool keep_trying = peer.config.persistent_keepalive_s > 0 || peer.config.ping_s > 0;
     AbandonAttempt(peer);
     if (keep_trying) StartHandshake(peer);
@@ -143,14 +169,23 @@ Instant Engine::TickAttempt(Peer& peer, Instant now) {
   }
   if (attempt.initiations >= 2 && !attempt.reported) {
     attempt.reported = true;
-    Log(Severity::kWarning, peer.tunnel->config.name, ": no session with ", peer.config.name,
-        " yet: ", WhyNoSession(peer));
+    if (const auto more = MayReport(now); more.has_value()) {
+      Log(Severity::kWarning, peer.tunnel->config.name, ": no session with ", peer.config.name,
+          " yet: ", WhyNoSession(peer), *more);
+    }
     world_.Report({control::EventKind::kNoAnswer,
                    peer.tunnel->config.name,
                    peer.config.name,
                    {{"why", WhyNoSession(peer)}}});
   }
   if (GiveUpEndpoint(peer, now)) return attempt.retry_at;
+  if (!std::exchange(attempt.in_turn, false)) {
+    const Instant turn = TakeTurn(now);
+    if (turn > now) {
+      attempt.in_turn = true;
+      return attempt.retry_at = turn;
+    }
+  }
   SendInitiation(peer);
   return peer.attempt.has_value() ? peer.attempt->retry_at : now + kLookInterval;
 }
@@ -184,6 +219,10 @@ Instant Engine::TickPeer(Peer& peer, Instant now) {
   ExpireSessions(peer, now);
   SaveTraffic(peer, now);
   Instant next = now + kNever;
+  if (peer.start_at != Instant{}) {
+    if (now >= peer.start_at) StartHandshake(peer);
+    if (peer.start_at > now) next = peer.start_at;
+  }
   const auto persistent = std::chrono::seconds(peer.config.persistent_keepalive_s);
   if (peer.current != nullptr) {
     const session::TimerSettings settings{std::chrono::seconds(peer.tunnel->config.rekey_s),
@@ -201,21 +240,51 @@ Instant Engine::TickPeer(Peer& peer, Instant now) {
     next = std::min(next, TickLiveness(peer, now));
   if (peer.previous != nullptr || peer.next != nullptr) next = std::min(next, now + kLookInterval);
   if (peer.attempt.has_value()) next = std::min(next, TickAttempt(peer, now));
+  const uint64_t packets =
+      peer.path.traffic.rx_packets.load() + peer.path.traffic.tx_packets.load();
+  if (packets != peer.saved_packets) next = std::min(next, peer.save_traffic_at);
   return next;
+}
+
+void Engine::Wake(Peer& peer) {
+  if (ClassicPeers::Is(*peer.tunnel)) return;
+  if (peers_.contains(peer.id())) due_.SetBy(peer, clock_.Now());
+}
+
+void Engine::StartLater(Peer& peer) {
+  const Instant now = clock_.Now();
+  const Instant turn = TakeTurn(now);
+  if (turn <= now) return StartHandshake(peer);
+  peer.start_at = turn;
+  due_.SetBy(peer, turn);
+}
+
+Instant Engine::TakeTurn(Instant now) {
+  next_turn_ = std::max<Instant>(next_turn_, now - kStartBurst * kStartPause) + kStartPause;
+  return next_turn_;
 }
 
 Instant Engine::Tick() {
   const Instant now = clock_.Now();
-  Instant next = now + kNever;
-  for (const auto& [id, tunnel] : tunnels_) {
-    if (ClassicPeers::Is(*tunnel)) {
-      next = std::min(next, classic_.Tick(*tunnel, now));
-      continue;
+  // A few at a time: clients and the broker want to be heard in between.
+  for (int looks = 0; looks < kLooksPerTick; ++looks) {
+    Peer* peer = due_.Take(now);
+    if (peer == nullptr) break;
+    const Instant next = TickPeer(*peer, now);
+    // Looked at just now: what it did to itself meanwhile is in `next`.
+    if (next >= now + kNever) {
+      due_.Remove(*peer);
+    } else {
+      due_.Set(*peer, std::max<Instant>(next, now + 1ms));
     }
-    for (const auto& peer : tunnel->peers) next = std::min(next, TickPeer(*peer, now));
+  }
+  Instant next = now + kNever;
+  if (!due_.empty()) next = std::min(next, due_.next());
+  for (const auto& [id, tunnel] : tunnels_) {
+    if (ClassicPeers::Is(*tunnel)) next = std::min(next, classic_.Tick(*tunnel, now));
   }
   if (quiescent_.Collect() > 0) next = std::min<Instant>(next, now + kLookInterval);
-  return std::max<Instant>(next, now + 1ms);
+  return std::max<Instant>(next, now + 100us);
 }
 
 }  // namespace cipe::engine

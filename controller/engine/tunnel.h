@@ -25,7 +25,7 @@ struct Tunnel {
   uint16_t listen_port = 0;
   ipc::Datapath datapath;
 
-  std::optional<handshake::Identity> identity;
+  std::unique_ptr<handshake::Identity> identity;  // null: shared keys only
   std::unique_ptr<handshake::ListenerKeys> keys;
   dataplane::TunnelPath path;
   std::unique_ptr<dataplane::PeerMap> peer_map;

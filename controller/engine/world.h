@@ -21,6 +21,9 @@ class World {
   virtual int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) = 0;
   // A session to send on has come: packets that waited may go.
   virtual void SendStaged(uint32_t tunnel) = 0;
+  // These peers go: packets that wait for a session with one of them are dropped. When it returns
+  // no worker keeps a pointer to one beyond its turn.
+  virtual void DropStaged(uint32_t tunnel, absl::Span<const session::PeerPath* const> peers) = 0;
   // Returns when no worker has frames of this tunnel in hand that it sealed before the call.
   virtual void Settle(uint32_t tunnel) = 0;
   // Keep these time stamps beyond this process, from before this returns. With `must_be_durable`

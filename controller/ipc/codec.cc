@@ -10,26 +10,31 @@
 namespace cipe::ipc {
 namespace {
 
-constexpr const char* kNames[] = {"Hello",        "CarrierAdd",      "CarrierRemove",
-                                  "TunnelAdd",    "TunnelRemove",    "EndpointResolved",
-                                  "NextHop",      "Reply",           "Ready",
-                                  "UpRequest",    "DownRequest",     "TunnelRemoved",
-                                  "FloorUpdate",  "NextHopWanted",   "EndpointFailed",
-                                  "SmallestMtu",  "DatapathChanged", "Ping",
-                                  "Pong",         "ClassicRelay",    "ClassicPeer",
-                                  "ClassicOver",  "Leave",           "SourceGone",
-                                  "PathUsed",     "PathMtuKnown",    "PathsChanged",
-                                  "PathMtuWanted"};
+constexpr const char* kNames[] = {"Hello",         "CarrierAdd",      "CarrierRemove",
+                                  "TunnelAdd",     "TunnelRemove",    "EndpointResolved",
+                                  "NextHop",       "Reply",           "Ready",
+                                  "UpRequest",     "DownRequest",     "TunnelRemoved",
+                                  "FloorUpdate",   "NextHopWanted",   "EndpointFailed",
+                                  "SmallestMtu",   "DatapathChanged", "Ping",
+                                  "Pong",          "ClassicRelay",    "ClassicPeer",
+                                  "ClassicOver",   "Leave",           "SourceGone",
+                                  "PathUsed",      "PathMtuKnown",    "PathsChanged",
+                                  "PathMtuWanted", "TunnelChange",    "ReloadAnswer",
+                                  "ReloadRequest", "TunnelChanged"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 absl::Status Malformed(size_t type) {
   return absl::InvalidArgumentError(absl::StrCat("malformed ", kNames[type], " message"));
 }
 
+template <typename T>
+inline constexpr bool kHasBody = std::is_same_v<T, TunnelAdd> || std::is_same_v<T, TunnelChange>;
+
 // Writes configuration and peers into a memfd of exactly the right size.
-absl::StatusOr<UniqueFd> EncodeBody(TunnelAdd& message) {
+template <typename T>
+absl::StatusOr<UniqueFd> EncodeBody(T& message) {
   if (message.peers.size() != message.config.peers.size()) {
-    return absl::InvalidArgumentError("TunnelAdd: peers and configured peers differ in number");
+    return absl::InvalidArgumentError("peers and configured peers differ in number");
   }
   Writer counter(nullptr);
   layout::Body(counter, message);
@@ -45,10 +50,19 @@ absl::StatusOr<UniqueFd> EncodeBody(TunnelAdd& message) {
   return fd;
 }
 
-absl::Status DecodeBody(int fd, TunnelAdd* message) {
+template <typename T>
+absl::Status DecodeOctets(absl::Span<const uint8_t> octets, T* message) {
+  Reader reader(octets);
+  layout::Body(reader, *message);
+  if (!reader.Finished()) return absl::InvalidArgumentError("malformed body of a message");
+  return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status DecodeBody(int fd, T* message) {
   CIPE_ASSIGN_OR_RETURN(const size_t size, CheckSealedMemfd(fd, kMaxBody));
   CIPE_ASSIGN_OR_RETURN(Mapping mapping, Mapping::Map(fd, size));
-  const absl::Status status = DecodeTunnelBody(mapping.octets(), message);
+  const absl::Status status = DecodeOctets(mapping.octets(), message);
   mapping.Wipe();
   return status;
 }
@@ -61,10 +75,10 @@ absl::StatusOr<Message> DecodeType(size_t type, Reader& reader) {
     if (type != kType) return DecodeType<kType + 1>(type, reader);
     std::variant_alternative_t<kType, Message> message;
     UniqueFd body;
-    if constexpr (std::is_same_v<decltype(message), TunnelAdd>) reader.Fd(body);
+    if constexpr (kHasBody<decltype(message)>) reader.Fd(body);
     layout::Fields(reader, message);
     if (!reader.Finished()) return Malformed(type);
-    if constexpr (std::is_same_v<decltype(message), TunnelAdd>) {
+    if constexpr (kHasBody<decltype(message)>) {
       if (!body.valid()) return Malformed(type);
       CIPE_RETURN_IF_ERROR(DecodeBody(body.get(), &message));
     }
@@ -76,8 +90,12 @@ absl::StatusOr<Message> DecodeType(size_t type, Reader& reader) {
 void WriteMessage(Message& message, UniqueFd& body, Writer& writer) {
   uint8_t type = static_cast<uint8_t>(message.index());
   writer.Number(type);
-  if (std::holds_alternative<TunnelAdd>(message)) writer.Fd(body);
-  std::visit([&](auto& m) { layout::Fields(writer, m); }, message);
+  std::visit(
+      [&](auto& m) {
+        if constexpr (kHasBody<std::decay_t<decltype(m)>>) writer.Fd(body);
+        layout::Fields(writer, m);
+      },
+      message);
 }
 
 }  // namespace
@@ -86,6 +104,8 @@ absl::StatusOr<Encoded> EncodeMessage(Message& message) {
   Encoded encoded;
   if (auto* add = std::get_if<TunnelAdd>(&message)) {
     CIPE_ASSIGN_OR_RETURN(encoded.body, EncodeBody(*add));
+  } else if (auto* change = std::get_if<TunnelChange>(&message)) {
+    CIPE_ASSIGN_OR_RETURN(encoded.body, EncodeBody(*change));
   }
   Writer counter(nullptr);
   WriteMessage(message, encoded.body, counter);
@@ -107,10 +127,11 @@ absl::StatusOr<Message> DecodeMessage(absl::Span<const uint8_t> octets, std::vec
 }
 
 absl::Status DecodeTunnelBody(absl::Span<const uint8_t> octets, TunnelAdd* message) {
-  Reader reader(octets);
-  layout::Body(reader, *message);
-  if (!reader.Finished()) return absl::InvalidArgumentError("malformed body of TunnelAdd");
-  return absl::OkStatus();
+  return DecodeOctets(octets, message);
+}
+
+absl::Status DecodeChangeBody(absl::Span<const uint8_t> octets, TunnelChange* message) {
+  return DecodeOctets(octets, message);
 }
 
 const char* MessageName(const Message& message) { return kNames[message.index()]; }

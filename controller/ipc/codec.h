@@ -1,5 +1,6 @@
-// Messages to datagrams and back. What carries secrets (TunnelAdd's configuration) goes into a
-// memfd of its own that the reader wipes; the datagram has everything else.
+// Messages to datagrams and back. What carries secrets (the configuration in TunnelAdd and
+// TunnelChange) goes into a memfd of its own that the reader wipes; the datagram has everything
+// else.
 //
 // Decoding is total: any octets and any descriptors give a message or InvalidArgument, nothing
 // else. Descriptors that the message does not take are closed.
@@ -20,13 +21,13 @@ namespace cipe::ipc {
 inline constexpr size_t kMaxDatagram = 65536;
 inline constexpr size_t kMaxFds = 253;
 
-// Most octets of a TunnelAdd body: 65536 peers with a few AllowedIPs each stay far below.
+// Most octets of a body: 65536 peers with a few AllowedIPs each stay far below.
 inline constexpr size_t kMaxBody = size_t{64} << 20;
 
 struct Encoded {
   std::string octets;    // never holds a secret
   std::vector<int> fds;  // borrowed from the message and from `body`
-  UniqueFd body;         // memfd of a TunnelAdd
+  UniqueFd body;         // memfd of a TunnelAdd or TunnelChange
 };
 
 // InvalidArgument when the message is too long or lends too many descriptors; ResourceExhausted
@@ -36,8 +37,9 @@ absl::StatusOr<Encoded> EncodeMessage(Message& message);
 // Takes the descriptors, whatever comes of it.
 absl::StatusOr<Message> DecodeMessage(absl::Span<const uint8_t> octets, std::vector<UniqueFd> fds);
 
-// The body of a TunnelAdd, apart from its memfd: for DecodeMessage and for fuzzing.
+// A body, apart from its memfd: for fuzzing.
 absl::Status DecodeTunnelBody(absl::Span<const uint8_t> octets, TunnelAdd* message);
+absl::Status DecodeChangeBody(absl::Span<const uint8_t> octets, TunnelChange* message);
 
 // A name for logs: "TunnelAdd".
 const char* MessageName(const Message& message);

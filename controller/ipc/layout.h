@@ -46,7 +46,7 @@ void Fields(Ar& ar, Floor& m) {
   ar.Octets(m.received);
 }
 
-// ---- secrets: only ever part of a TunnelAdd body, which lives in a memfd ----
+// ---- secrets: only ever part of a body, which lives in a memfd ----
 
 template <size_t N>
 void Fields(Writer& ar, Secret<N>& m) {
@@ -165,11 +165,19 @@ void Fields(Ar& ar, PeerSetup& m) {
   Fields(ar, m.floor);
 }
 
-// The part of a TunnelAdd that grows with the configuration, secrets included.
+// The part of a message that grows with the configuration, secrets included.
 template <typename Ar>
 void Body(Ar& ar, TunnelAdd& m) {
   Fields(ar, m.config);
   ar.List(m.peers, kMaxPeers, [&](PeerSetup& p) { Fields(ar, p); });
+  if (m.peers.size() != m.config.peers.size()) ar.Fail();
+}
+
+template <typename Ar>
+void Body(Ar& ar, TunnelChange& m) {
+  Fields(ar, m.config);
+  ar.List(m.peers, kMaxPeers, [&](PeerSetup& p) { Fields(ar, p); });
+  ar.List(m.all, kMaxPeers, [&](PeerId& id) { ar.Number(id); });
   if (m.peers.size() != m.config.peers.size()) ar.Fail();
 }
 
@@ -403,6 +411,40 @@ void Fields(Ar& ar, PathMtuWanted& m) {
   ar.Number(m.tunnel);
   ar.Number(m.peer);
   Fields(ar, m.endpoint);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, TunnelChange& m) {
+  ar.Number(m.tunnel);
+  ar.Number(m.number);
+  ar.Number(m.mtu);
+  ar.Number(m.listen_port);
+  ar.Bool(m.tso);
+  ar.Bool(m.uso);
+  ar.List(m.tun, kMaxQueues, [&](UniqueFd& fd) { ar.Fd(fd); });
+  ar.Fd(m.udp4);
+  ar.Fd(m.udp6);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, ReloadAnswer& m) {
+  ar.Number(m.request);
+  Fields(ar, m.status);
+  ar.Fd(m.plan);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, ReloadRequest& m) {
+  ar.Number(m.request);
+  ar.String(m.name);
+  ar.Bool(m.dry_run);
+}
+
+template <typename Ar>
+void Fields(Ar& ar, TunnelChanged& m) {
+  ar.Number(m.tunnel);
+  ar.Number(m.number);
+  Fields(ar, m.status);
 }
 
 }  // namespace cipe::ipc::layout

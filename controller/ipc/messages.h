@@ -178,6 +178,32 @@ struct PathMtuKnown {
 // Links, addresses or routes changed: what was known of paths may be wrong.
 struct PathsChanged {};
 
+// A tunnel that is up is configured anew. Who is in both configurations keeps his id and whatever
+// the engine knows of him; netdev and routes are changed already.
+struct TunnelChange {
+  TunnelId tunnel = 0;
+  uint64_t number = 0;  // answered by a TunnelChanged with it
+  // Travels in a memfd as TunnelAdd's does. `peers` are only those that are new or have changed.
+  config::Tunnel config;
+  std::vector<PeerSetup> peers;  // same order as config.peers
+  std::vector<PeerId> all;       // who belongs to the tunnel from now on, in the file's order
+  uint32_t mtu = 0;              // of the tunnel netdev
+  // With another ListenPort: new sockets, and the netdev's queues once more.
+  uint16_t listen_port = 0;
+  bool tso = false;
+  bool uso = false;
+  std::vector<UniqueFd> tun;
+  UniqueFd udp4;
+  UniqueFd udp6;
+};
+
+// What a reload did, or would do.
+struct ReloadAnswer {
+  uint64_t request = 0;
+  absl::Status status;
+  UniqueFd plan;  // memfd: lines "TUNNEL<TAB>change<LF>"; invalid with an error or without a line
+};
+
 // ---- engine -> broker ----
 
 struct Ready {};  // maps adopted, control socket served
@@ -260,11 +286,24 @@ struct PathUsed {
   IpAddress local;
 };
 
-using Message =
-    std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove, EndpointResolved,
-                 NextHop, Reply, Ready, UpRequest, DownRequest, TunnelRemoved, FloorUpdate,
-                 NextHopWanted, EndpointFailed, SmallestMtu, DatapathChanged, Ping, Pong,
-                 ClassicRelay, ClassicPeer, ClassicOver, Leave, SourceGone, PathUsed, PathMtuKnown,
-                 PathsChanged, PathMtuWanted>;
+struct ReloadRequest {
+  uint64_t request = 0;
+  std::string name;  // empty: every tunnel that is up
+  bool dry_run = false;
+};
+
+// The TunnelChange of this number took effect; not OK: it did not, and this engine must go.
+struct TunnelChanged {
+  TunnelId tunnel = 0;
+  uint64_t number = 0;
+  absl::Status status;
+};
+
+using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
+                             EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
+                             TunnelRemoved, FloorUpdate, NextHopWanted, EndpointFailed, SmallestMtu,
+                             DatapathChanged, Ping, Pong, ClassicRelay, ClassicPeer, ClassicOver,
+                             Leave, SourceGone, PathUsed, PathMtuKnown, PathsChanged, PathMtuWanted,
+                             TunnelChange, ReloadAnswer, ReloadRequest, TunnelChanged>;
 
 }  // namespace cipe::ipc

@@ -30,9 +30,13 @@ absl::StatusOr<AllowedIps> AllowedIps::Build(absl::Span<const Entry> entries, Na
   for (const Entry& entry : entries) {
     CIPE_RETURN_IF_ERROR(out.Insert(entry.prefix, entry.peer, name_of));
   }
-  out.v4_.ShrinkToFit();
-  out.v6_.ShrinkToFit();
+  out.ShrinkToFit();
   return out;
+}
+
+void AllowedIps::ShrinkToFit() {
+  v4_.ShrinkToFit();
+  v6_.ShrinkToFit();
 }
 
 absl::StatusOr<AllowedIps> AllowedIps::Build(absl::Span<const Entry> entries) {

@@ -46,6 +46,9 @@ class AllowedIps {
   PeerHandle LookupV6(const uint8_t* octets) const { return v6_.Lookup(TrieKeyV6::Load(octets)); }
   PeerHandle Lookup(const IpAddress& address) const;
 
+  // Gives back what insertions reserved for more of them.
+  void ShrinkToFit();
+
   size_t size() const { return size_; }  // prefixes
   std::vector<Entry> Entries() const;    // sorted by prefix
   // Octets on the heap, for status and for the test that holds the promise of at most 100 a prefix.

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 
 #include "base/ip_address.h"
@@ -31,17 +32,37 @@ constexpr auto MakePositions() {
 inline constexpr auto kPositions = MakePositions();
 }  // namespace internal
 
+// Counts per reason, from any thread. Most peers never drop anything, so the counters are made with
+// the first one counted.
 class DropCounters {
  public:
+  DropCounters() = default;
+  DropCounters(const DropCounters&) = delete;
+  DropCounters& operator=(const DropCounters&) = delete;
+  ~DropCounters() { delete counts_.load(std::memory_order_relaxed); }
+
   void Add(int reason, uint64_t n = 1) {
-    counts_[internal::kPositions[reason]].fetch_add(n, std::memory_order_relaxed);
+    Counts* counts = counts_.load(std::memory_order_acquire);
+    if (counts == nullptr) counts = Make();
+    (*counts)[internal::kPositions[reason]].fetch_add(n, std::memory_order_relaxed);
   }
   uint64_t Get(int reason) const {
-    return counts_[internal::kPositions[reason]].load(std::memory_order_relaxed);
+    const Counts* counts = counts_.load(std::memory_order_acquire);
+    if (counts == nullptr) return 0;
+    return (*counts)[internal::kPositions[reason]].load(std::memory_order_relaxed);
   }
+  bool any() const { return counts_.load(std::memory_order_acquire) != nullptr; }
 
  private:
-  std::array<std::atomic<uint64_t>, internal::kReasonCount> counts_{};
+  using Counts = std::array<std::atomic<uint64_t>, internal::kReasonCount>;
+  Counts* Make() {
+    auto made = std::make_unique<Counts>();
+    Counts* there = nullptr;
+    const bool first =
+        counts_.compare_exchange_strong(there, made.get(), std::memory_order_acq_rel);
+    return first ? made.release() : there;
+  }
+  std::atomic<Counts*> counts_{nullptr};
 };
 
 // A UDP path: the peer's address and ours. `local` unset lets the kernel choose.

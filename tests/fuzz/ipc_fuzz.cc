@@ -87,6 +87,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else if (kind == genuine->size() + 1) {
     TunnelAdd message;
     (void)DecodeTunnelBody(rest, &message).ok();
+  } else if (kind == genuine->size() + 2) {
+    TunnelChange message;
+    (void)DecodeChangeBody(rest, &message).ok();
   } else {
     Decode(rest, fds % 8);
   }

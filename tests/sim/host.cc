@@ -99,6 +99,31 @@ void Host::Reconfigure(config::Tunnel config, std::vector<Endpoint> peer_endpoin
   Start(false);
 }
 
+absl::Status Host::Change(config::Tunnel config, std::vector<Endpoint> peer_endpoints) {
+  ipc::TunnelChange change;
+  change.tunnel = kTunnel;
+  change.mtu = options_.mtu;
+  change.listen_port = options_.at.port;
+  change.config = config.Clone();
+  std::vector<broker::Identities> leaving;
+  const std::vector<broker::Identities> who = *broker::IdentitiesOf(config);
+  for (size_t i = 0; i < who.size(); ++i) {
+    size_t k = 0;
+    while (k < identities_.size() && identities_[k].peer != who[i].peer) ++k;
+    if (k == identities_.size() || identities_[k] != who[i]) table_->Use(who[i]);
+    if (k == identities_.size()) identities_.push_back(who[i]);
+    if (identities_[k] != who[i]) leaving.push_back(std::exchange(identities_[k], who[i]));
+    change.all.push_back(static_cast<uint32_t>(100 + k));
+    change.peers.push_back({change.all.back(), peer_endpoints[i], table_->Of(who[i])});
+  }
+  const absl::Status status = engine_->ChangeTunnel(change);
+  for (const broker::Identities& gone : leaving) table_->Release(gone);
+  if (!status.ok()) return status;
+  options_.config = std::move(config);
+  options_.peer_endpoints = std::move(peer_endpoints);
+  return status;
+}
+
 protocol::Tai64n Host::SentOnDisk(size_t i) const {
   const auto it = disk.floors.sent.find(identities_[i].own);
   return it == disk.floors.sent.end() ? protocol::Tai64n() : protocol::Tai64n::FromSpan(it->second);

@@ -63,6 +63,8 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   // `cipectl down`, the file becomes another one, `cipectl up` of that, under whatever name.
   void Reconfigure(config::Tunnel config, std::vector<Endpoint> peer_endpoints);
   void Reconfigure() { Reconfigure(CopyConfig(), options_.peer_endpoints); }
+  // `cipectl reload`: who is in both keeps his id. An error is the engine's, nothing changes then.
+  absl::Status Change(config::Tunnel config, std::vector<Endpoint> peer_endpoints);
   config::Tunnel CopyConfig() const;
   // Our address changes (NAT, roaming).
   void MoveTo(const Endpoint& at);
@@ -72,6 +74,7 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   engine::Engine& engine() { return *engine_; }
   engine::Tunnel& tunnel() { return *engine_->FindTunnel(kTunnel); }
   engine::Peer& peer(size_t i = 0) { return *tunnel().peers[i]; }
+  dataplane::PeerMap const* peer_map() { return tunnel().path.peer_map.load(); }
   uint64_t Drops(int reason);
   uint64_t AllDrops();
   // What a next engine would start from.
@@ -98,6 +101,9 @@ class Host final : public engine::World, public dataplane::RunSink, public datap
   // World
   int Send(uint32_t tunnel, const session::Path& path, absl::Span<const uint8_t> frame) override;
   void SendStaged(uint32_t tunnel) override;
+  void DropStaged(uint32_t, absl::Span<const session::PeerPath* const> peers) override {
+    tx_->DropStaged({peers.begin(), peers.end()});
+  }
   void Settle(uint32_t) override {}  // one thread
   void SaveFloor(uint32_t tunnel, uint32_t peer, const ipc::Floor& floor, bool durable) override;
   void EndpointFailed(uint32_t, uint32_t, const Endpoint& endpoint) override {

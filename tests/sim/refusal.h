@@ -34,7 +34,7 @@ inline State StateOf(Host& host) {
           host.engine().sessions().size(),
           host.delivered.size(),
           p.current ? p.current->receive_lane(0).greatest() : 0,
-          p.initiator.has_value()};
+          p.initiator != nullptr};
 }
 
 inline const Endpoint kA = *Endpoint::Parse("192.0.2.1:6789");

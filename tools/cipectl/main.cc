@@ -42,6 +42,18 @@ void MonitorArguments(CLI::App* verb, Options* options) {
       "followed; when ciped ends, so does this, with exit code 3.");
 }
 
+void ReloadArguments(CLI::App* verb, Options* options) {
+  verb->add_option("NAME", options->first,
+                   "tunnel, or the path of its file (default: every tunnel that is up)");
+  verb->add_flag("--dry-run", options->dry_run, "only print what would be changed");
+  verb->footer(
+      "Compares the files with what is up, prints each change and makes it. All files are checked\n"
+      "before anything is changed; an error changes nothing. Peers that stay as they are lose no\n"
+      "packet, and keep session, counters and endpoint. What cannot be changed in a tunnel that "
+      "is\n"
+      "up (Protocol, Suite) is refused: take the tunnel down and up again for that.");
+}
+
 void ForgetClockArguments(CLI::App* verb, Options* options) {
   NameArgument(verb, options);
   verb->add_option("PEER", options->second, "its name or public key")->required();
@@ -82,6 +94,7 @@ void ShowArguments(CLI::App* verb, Options* options) {
 constexpr VerbRow kVerbs[] = {
     {"up", "set a tunnel up, starting ciped when it does not run", Up, UpArguments},
     {"down", "take a tunnel down", Down, NameArgument},
+    {"reload", "change tunnels that are up to what their files say now", Reload, ReloadArguments},
     {"show", "show tunnels, peers, sessions, drops (default verb)", Show, ShowArguments},
     {"monitor", "print what happens as it happens, until interrupted", Monitor, MonitorArguments},
     {"forget-clock", "let in a peer whose clock was ahead once and was set back", ForgetClock,

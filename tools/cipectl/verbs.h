@@ -14,10 +14,11 @@ struct Options {
   bool config_dir_given = false;
   bool state_dir_given = false;
 
-  // up, down: NAME. monitor: [NAME]. show: [OBJECT] [NAME]. forget-clock: NAME PEER.
+  // up, down: NAME. monitor, reload: [NAME]. show: [OBJECT] [NAME]. forget-clock: NAME PEER.
   std::string first;
   std::string second;
   bool no_wait = false;  // up
+  bool dry_run = false;  // reload
   bool script = false;   // show
   std::string field;     // show
   bool keys = false;     // convert
@@ -25,6 +26,7 @@ struct Options {
 
 int Up(const Options& options);
 int Down(const Options& options);
+int Reload(const Options& options);
 int Show(const Options& options);
 int ForgetClock(const Options& options);
 int Monitor(const Options& options);

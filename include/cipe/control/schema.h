@@ -6,9 +6,11 @@
 //   {"version": 1, "verb": "up",   "name": "site-a", "wait": true}
 //   {"version": 1, "verb": "down", "name": "site-a"}
 //   {"version": 1, "verb": "forget-clock", "name": "site-a", "peer": "site-b"}
+//   {"version": 1, "verb": "reload", "name": "site-a", "dry_run": false}
 //   {"version": 1, "verb": "show", "object": "peers", "name": "site-a"}
 //   {"version": 1, "verb": "monitor", "name": "site-a"}
 // `wait` (default true) delays the reply of `up` until the first handshake ended or was given up.
+// `reload` without `name` means every tunnel that is up; with `dry_run` it changes nothing.
 // `object` and `name` narrow `show`; absent or null means all. Every verb takes `config_dir` and
 // `state_dir`, absolute paths: a daemon that uses others refuses (failed_precondition). A field the
 // daemon does not know is refused, so that no request is ever carried out without one of its
@@ -22,7 +24,9 @@
 //   {"tunnel": "site-a", "state": "up" | "degraded", "reason": null | "text"}
 // result of `down`: {"tunnel": "site-a", "ciped_ends": true | false}, true when it was the last one
 // and ciped was told to end with that; of `forget-clock`, which takes a peer's name or public
-// key: {"tunnel": "site-a", "peer": "site-b"}. result of `show`:
+// key: {"tunnel": "site-a", "peer": "site-b"}. result of
+// `reload`: {"dry_run": false, "tunnels": [{"tunnel": "site-a", "changes": ["Rekey: 120 -> 60"]}]},
+// a sentence for people per change, none where nothing has changed. result of `show`:
 //
 //   {"version": 1, "time": 1700000000,              unix seconds of the daemon
 //    "daemon":   {"version", "ciped_pid", "engine_pid", "abi", "aead"},
@@ -108,6 +112,7 @@ inline constexpr char kVerbDown[] = "down";
 inline constexpr char kVerbShow[] = "show";
 inline constexpr char kVerbForgetClock[] = "forget-clock";
 inline constexpr char kVerbMonitor[] = "monitor";
+inline constexpr char kVerbReload[] = "reload";
 
 inline constexpr char kObjectTunnels[] = "tunnels";
 inline constexpr char kObjectPeers[] = "peers";

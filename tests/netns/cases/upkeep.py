@@ -62,7 +62,7 @@ def up_again(lab):
             expect(re.search(pattern, result.stderr), f"no {pattern!r} in: {result.stderr.strip()}")
 
     pair.a.write(f"{TUNNEL}.conf", text.replace("[Peer]", "Rekey = 60\n[Peer]"))
-    refused("another configuration", f"cipectl down {TUNNEL}")
+    refused("another configuration", f"cipectl reload {TUNNEL}")
     pair.a.write(f"{TUNNEL}.conf", text + "AllowedIPs = 10.77.0.0/16\n")
     refused("another configuration")
     pair.a.write(f"{TUNNEL}.conf", "# a comment is no difference\n" + text)

@@ -373,6 +373,32 @@ std::vector<Tunnel> Two(const char* first, const char* second) {
   return tunnels;
 }
 
+TEST(Parser, TooManyPeers) {
+  std::string text = "[Interface]\nPrivateKey={A}\n";
+  for (uint32_t i = 0; i <= kMaxPeers; ++i) {
+    std::vector<uint8_t> key = {9, static_cast<uint8_t>(i), static_cast<uint8_t>(i >> 8),
+                                static_cast<uint8_t>(i >> 16)};
+    key.resize(32);
+    absl::StrAppend(&text, "[Peer]\nName=p", i, "\nPublicKey=", EncodeBase64(key), "\n");
+  }
+  ExpectError(text, "196611:2", "found 65537 peers, expected at most 65536");
+  text.resize(text.rfind("[Peer]"));
+  EXPECT_EQ(Parse(text)->peers.size(), kMaxPeers);
+}
+
+TEST(CheckAcross, TooManyPeersTogether) {
+  std::vector<Tunnel> tunnels(2);
+  tunnels[0].name = "one";
+  tunnels[1].name = "two";
+  tunnels[0].peers.resize(kMaxPeers - 1);
+  tunnels[1].peers.resize(1);
+  EXPECT_TRUE(CheckAcross(tunnels).ok());
+  tunnels[1].peers.resize(2);
+  const absl::Status status = CheckAcross(tunnels);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("65537 peers in all tunnels"));
+}
+
 TEST(CheckAcross, OneKeyNeverServesTwoSuites) {
   constexpr char kAes[] =
       "[Interface]\nPrivateKey={A}\n[Peer]\nName=p\nPublicKey={B}\nPresharedKey={C}";

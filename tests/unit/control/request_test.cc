@@ -28,6 +28,25 @@ TEST(RequestTest, UpWaitsByDefault) {
   EXPECT_FALSE(request.wait);
 }
 
+TEST(RequestTest, ReloadTakesANameOrNoneAndADryRun) {
+  Request request;
+  Error error;
+  ASSERT_TRUE(ParseRequest(R"({"version":1,"verb":"reload"})", &request, &error));
+  EXPECT_EQ(request.verb, Verb::kReload);
+  EXPECT_EQ(request.name, "");
+  EXPECT_FALSE(request.dry_run);
+  EXPECT_TRUE(ChangesThings(request.verb));
+  request.name = "site-a";
+  request.dry_run = true;
+  Request back;
+  ASSERT_TRUE(ParseRequest(SerializeRequest(request), &back, &error));
+  EXPECT_EQ(back.name, "site-a");
+  EXPECT_TRUE(back.dry_run);
+  EXPECT_EQ(ErrorOf(R"({"version":1,"verb":"reload","dry_run":1})").code, kErrorBadRequest);
+  EXPECT_EQ(ErrorOf(R"({"version":1,"verb":"up","name":"a","dry_run":true})").code,
+            kErrorBadRequest);
+}
+
 TEST(RequestTest, DirectoriesOfTheDaemonAreAbsolute) {
   Request request;
   Error error;
@@ -136,7 +155,7 @@ TEST(RequestTest, MalformedOnesAreRefused) {
   }
   EXPECT_EQ(ErrorOf("\xff\xfe{}").code, kErrorBadRequest);
   EXPECT_EQ(ErrorOf(R"({"version":2,"verb":"show"})").code, kErrorUnsupportedVersion);
-  EXPECT_EQ(ErrorOf(R"({"version":1,"verb":"reload"})").code, kErrorUnknownVerb);
+  EXPECT_EQ(ErrorOf(R"({"version":1,"verb":"unload"})").code, kErrorUnknownVerb);
   EXPECT_EQ(ErrorOf(std::string(kMaxRequestSize, ' ')).code, kErrorTooLarge);
   EXPECT_EQ(ErrorOf(std::string(kMaxRequestSize - 1, '[')).code, kErrorBadRequest);
 }

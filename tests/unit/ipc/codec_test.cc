@@ -174,6 +174,22 @@ TEST(Codec, TruncatedBodyIsRejectedAtEveryLength) {
   EXPECT_TRUE(DecodeTunnelBody(Octets(body), &out).ok());
 }
 
+TEST(Codec, TruncatedBodyOfAChangeIsRejectedAtEveryLength) {
+  Message message = SampleTunnelChange();
+  auto encoded = EncodeMessage(message);
+  ASSERT_TRUE(encoded.ok());
+  const std::string body = ReadMemfd(encoded->body.get());
+  for (size_t n = 0; n < body.size(); ++n) {
+    TunnelChange out;
+    EXPECT_FALSE(DecodeChangeBody(Octets(body.substr(0, n)), &out).ok()) << n;
+  }
+  TunnelChange out;
+  ASSERT_TRUE(DecodeChangeBody(Octets(body), &out).ok());
+  EXPECT_EQ(out.all, (std::vector<PeerId>{12, 13, 11}));
+  EXPECT_EQ(out.peers.size(), 2u);
+  EXPECT_TRUE(*out.config.private_key == Secret<32>::FromSpan(Pattern(0xa1)));
+}
+
 // Random octets and flipped bits: an answer, never a crash (run under ASan too).
 TEST(Codec, MutationsGiveAMessageOrAnError) {
   std::mt19937_64 random(1);

@@ -142,6 +142,22 @@ inline TunnelAdd SampleTunnelAdd() {
   return m;
 }
 
+inline TunnelChange SampleTunnelChange() {
+  TunnelChange m;
+  m.tunnel = 5;
+  m.number = 9;
+  m.config = SampleTunnel();
+  m.peers = {{11, SampleEndpoint(), SampleFloor(1)}, {12, {}, {}}};
+  m.all = {12, 13, 11};
+  m.mtu = 1400;
+  m.listen_port = 6789;
+  m.tso = m.uso = true;
+  m.tun.push_back(AnyFd());
+  m.udp4 = AnyFd();
+  m.udp6 = AnyFd();
+  return m;
+}
+
 inline std::vector<Message> SampleMessages() {
   std::vector<Message> all;
   Hello hello;
@@ -192,6 +208,10 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(PathMtuKnown{5, 11, SampleEndpoint(), 1500, 1400, 1300});
   all.push_back(PathsChanged{});
   all.push_back(PathMtuWanted{5, 11, SampleEndpoint()});
+  all.push_back(SampleTunnelChange());
+  all.push_back(ReloadAnswer{4, absl::NotFoundError("not up"), AnyFd()});
+  all.push_back(ReloadRequest{4, "site-a", true});
+  all.push_back(TunnelChanged{5, 9, absl::InternalError("no")});
   return all;
 }
 
