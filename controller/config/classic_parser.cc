@@ -295,7 +295,7 @@ absl::Status ClassicParser::CheckInnerAddresses() const {
     const auto address = IpAddress::Parse(carrier);
     return address.ok() && *address == inner;
   };
-  if (carries(o.ptpaddr, o.peer.host)) {
+  if (!o.LearnsPtpaddr() && carries(o.ptpaddr, o.peer.host)) {
     return at("ptpaddr", o.ptpaddr,
               "the peer's carrier address: the tunnel's own packets would be routed into it; "
               "expected the address of the other end's netdev");

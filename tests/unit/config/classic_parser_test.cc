@@ -224,6 +224,7 @@ TEST(ClassicParser, InnerAddressesThatCannotBe) {
   }
   EXPECT_TRUE(Parse(Full("ptpaddr 0.0.0.0\n")).ok());
   EXPECT_TRUE(Parse(Full("peer 0.0.0.0:0\n")).ok());
+  EXPECT_TRUE(Parse(Full("peer 0.0.0.0:0\nptpaddr 0.0.0.0\n")).ok());
 }
 
 TEST(ClassicParser, SpecialValuesAndLimits) {
@@ -357,6 +358,29 @@ TEST(ClassicParser, AsATunnel) {
   EXPECT_THAT(
       std::string(ParseTunnel("t", "/t.conf", Full("device cipcb0\n"), nullptr).status().message()),
       HasSubstr("found device cipcb0, expected t"));
+}
+
+TEST(CheckAcross, ClassicTunnelsWithTheSameRoute) {
+  const auto tunnel = [](const char* name, const char* ptpaddr, int metric) {
+    ClassicOptions o;
+    o.nokey = true;
+    o.peer = {"192.0.2.1", 6543};
+    o.ipaddr = *IpAddress::Parse("10.0.1.1");
+    o.ptpaddr = *IpAddress::Parse(ptpaddr);
+    o.metric = metric;
+    return ClassicTunnel(name, "/x", std::move(o));
+  };
+  const auto check = [](Tunnel a, Tunnel b) {
+    std::vector<Tunnel> both;
+    both.push_back(std::move(a));
+    both.push_back(std::move(b));
+    return CheckAcross(both);
+  };
+  const absl::Status status = check(tunnel("a", "10.0.1.2", 0), tunnel("b", "10.0.1.2", 0));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'a' and 'b' have the same ptpaddr"));
+  EXPECT_TRUE(check(tunnel("a", "10.0.1.2", 0), tunnel("b", "10.0.1.2", 5)).ok());
+  EXPECT_TRUE(check(tunnel("a", "10.0.1.2", 0), tunnel("b", "10.0.1.3", 0)).ok());
+  EXPECT_TRUE(check(tunnel("a", "0.0.0.0", 0), tunnel("b", "0.0.0.0", 0)).ok());
 }
 
 TEST(LooksClassic, TellsTheTwoGrammarsApart) {
