@@ -40,7 +40,8 @@ bool ClassicPeers::Possible(const Peer& peer, const session::Path& path) {
   // What goes into the tunnel cannot carry it, and we are not our own peer.
   if (remote.address == tunnel.classic->ptpaddr || remote.address == options.ipaddr) return false;
   if (remote == Endpoint{path.local, tunnel.listen_port}) return false;
-  return loopback || world_.MayBePeer(remote, tunnel.listen_port);
+  // Behind SOCKS the address belongs to another network, of which our routes know nothing.
+  return loopback || tunnel.classic->path.socks || world_.MayBePeer(remote, tunnel.listen_port);
 }
 
 void ClassicPeers::Learn(Peer& peer, Under under, const session::Path& path, bool proven) {

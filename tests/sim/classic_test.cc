@@ -351,6 +351,7 @@ TEST(Classic, NokeySendsBareIpAndHearsThePeerOnly) {
   EXPECT_EQ(net.b->Drops(cipe_drop_rx_classic_other_source), 1u);
   const auto status = net.a->engine().TakeSnapshot().tunnels.at(0);
   EXPECT_EQ(status.suite, "none");
+  EXPECT_EQ(net.a->engine().TakeSnapshot().peers.at(0).public_key, "none");
   EXPECT_THAT(status.insecure.value_or(""), testing::HasSubstr("no encryption"));
 }
 
