@@ -122,7 +122,9 @@ absl::Status RunBroker(const Arguments& arguments, Hooks hooks) {
   CIPE_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create(clock));
   std::unique_ptr<broker::Broker> broker;
   bool stopping = false;
+  broker::Broker* leaving = nullptr;  // waits for scripts
   const auto stop = [&] {
+    if (leaving != nullptr) return leaving->Hurry();
     if (broker == nullptr || std::exchange(stopping, true)) return loop->Stop();  // twice: at once
     broker->Stop([&] { loop->Stop(); });
   };
@@ -140,6 +142,7 @@ absl::Status RunBroker(const Arguments& arguments, Hooks hooks) {
   sd_notify(0, "STOPPING=1");
   Log(Severity::kNotice, "stopping");
   runtime.HideSocket();
+  leaving = broker.get();
   broker.reset();
   return status;
 }

@@ -26,8 +26,6 @@ constexpr auto kSettle = milliseconds(100);
 constexpr auto kLookAtNarrow = seconds(60);
 // How long peers are told for that we stop.
 constexpr auto kStopPatience = seconds(1);
-// For scripts that say goodbye while ciped stops.
-constexpr auto kLastScripts = seconds(5);
 
 UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
@@ -79,7 +77,9 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
   const auto tell = [this](ipc::Message m) { Tell(std::move(m)); };
   carriers_ = std::make_unique<CarrierTable>(maps_, tell);
   next_hops_ = std::make_unique<NextHops>(&socket_, *carriers_, tell);
-  classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell);
+  classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell, [this] {
+    if (!ending_) EndUnlessNeeded(options_.last_answer_patience);
+  });
 }
 
 Broker::~Broker() {
@@ -102,7 +102,7 @@ Broker::~Broker() {
   maps_.session_keys().WipeAll().IgnoreError();
   for (const auto& [id, tunnel] : tunnels_) classic_->OnDown(*tunnel, "ciped is stopped");
   tunnels_.clear();
-  classic_->Drain(kLastScripts);
+  classic_->Drain();
   floor_writer_.reset();  // last: the disk may keep us waiting
 }
 
@@ -127,6 +127,8 @@ void Broker::Stop(std::function<void()> stopped) {
   for (const ipc::TunnelId id : ids) BeginRemoval(id);
   if (!supervisor_->running()) OnEngineDeath();
 }
+
+void Broker::Hurry() { classic_->Hurry(); }
 
 void Broker::Tell(ipc::Message message) {
   if (supervisor_ == nullptr || !supervisor_->running()) return;  // the next engine is told all
@@ -400,7 +402,7 @@ void Broker::SyncListeners() {
 }
 
 bool Broker::EndsNow() const {
-  return options_.on_idle != nullptr && tunnels_.empty() && wanted_.empty();
+  return options_.on_idle != nullptr && tunnels_.empty() && wanted_.empty() && !classic_->Busy();
 }
 
 void Broker::EndUnlessNeeded(Duration patience) {

@@ -52,7 +52,11 @@ class Broker {
                                                         UniqueFd control_listener,
                                                         EngineSpawner spawn,
                                                         std::function<void()> on_ready);
-  ~Broker();  // everything is removed; wanted tunnels stay wanted for the next start
+  // Everything is removed; wanted tunnels stay wanted for the next start. Turns the loop until
+  // their scripts have ended.
+  ~Broker();
+  // While the broker is destroyed, on the loop: scripts are cut off.
+  void Hurry();
 
   // Starts the first engine.
   absl::Status Start();

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "broker/broker.h"
 #include "broker/endpoint_check.h"
 #include "netlink/route.h"
@@ -39,6 +40,13 @@ absl::StatusOr<Endpoint> Broker::PickEndpoint(const Tunnel& tunnel, const config
   for (const Endpoint& endpoint : *answer) {
     if (tunnel.config().classic.has_value() && !endpoint.address.is_v4()) {
       refused = absl::NotFoundError("the name has no IPv4 address, and protocol 3 knows no other");
+      continue;
+    }
+    if (tunnel.config().classic.has_value() &&
+        endpoint.address == tunnel.config().classic->ptpaddr) {
+      refused = absl::FailedPreconditionError(
+          absl::StrCat("the name means ", endpoint.address.ToString(),
+                       ", which is ptpaddr: the tunnel's packets would be routed into it"));
       continue;
     }
     absl::Status status =

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "engine/engine_process.h"
+#include "ports/udp_socket.h"
 
 namespace cipe::engine {
 namespace {
@@ -283,6 +284,10 @@ void Daemon::ResolveAgain(uint32_t tunnel, uint32_t peer) {
 }
 
 void Daemon::SmallestMtu(uint32_t tunnel, uint32_t mtu) { Tell(ipc::SmallestMtu{tunnel, mtu}); }
+
+bool Daemon::MayBePeer(const Endpoint& endpoint, uint16_t own_port) {
+  return ports::MayBeOtherHost(endpoint, own_port);
+}
 
 void Daemon::ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) {
   Tell(ipc::ClassicPeer{tunnel, peer, ptpaddr});

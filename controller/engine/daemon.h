@@ -32,6 +32,7 @@ class Daemon final : public World {
                  bool must_be_durable) override;
   void ResolveAgain(uint32_t tunnel, uint32_t peer) override;
   void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
+  bool MayBePeer(const Endpoint& endpoint, uint16_t own_port) override;
   void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) override;
   void ClassicOver(uint32_t tunnel, const std::string& reason) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;

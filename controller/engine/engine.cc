@@ -217,6 +217,10 @@ void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endp
   peer->name_trouble = trouble;
   if (!endpoint.is_set()) return;  // the last address that was known goes on being tried
   const Endpoint before = std::exchange(peer->configured, endpoint);
+  if (ClassicPeers::Is(*peer->tunnel)) {
+    classic_.OnResolved(*peer, endpoint);
+    return SavePeer(*peer);
+  }
   // The same answer is no news: whoever was given up waits for traffic.
   if (before == endpoint) return;
   // An authenticated path wins over a name's answer; tries take turns between the two.
@@ -225,10 +229,6 @@ void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endp
   if (!remote.is_set() || remote == before) {
     peer->path.path.Set({endpoint, {}});
     SavePeer(*peer);
-  }
-  if (ClassicPeers::Is(*peer->tunnel)) {
-    if (peer->tunnel->classic->started) classic_.Start(*peer->tunnel);
-    return;
   }
   StartHandshake(*peer);
 }

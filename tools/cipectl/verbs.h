@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace cipe::cipectl {
 
@@ -17,10 +18,11 @@ struct Options {
   // up, down: NAME. show: [OBJECT] [NAME]. forget-clock: NAME PEER.
   std::string first;
   std::string second;
-  bool no_wait = false;  // up
-  bool script = false;   // show
-  std::string field;     // show
-  bool keys = false;     // convert
+  bool no_wait = false;            // up
+  bool script = false;             // show
+  std::string field;               // show
+  bool keys = false;               // convert
+  std::vector<std::string> words;  // convert: [NAME] [OPTION=VALUE]...
 };
 
 int Up(const Options& options);
