@@ -41,6 +41,22 @@ bool HasWord(absl::string_view line, absl::string_view word) {
   return false;
 }
 
+// Octets of the well-formed character of several octets that `text` begins with (RFC 3629); 0:
+// there is none, or it is a control character (U+0080 to U+009F), which terminals obey.
+size_t Utf8Size(absl::string_view text) {
+  const auto octet = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = octet(0);
+  const size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 0;
+  if (size == 0 || lead > 0xf4 || text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    if ((octet(i) & 0xc0) != 0x80) return 0;
+  }
+  const bool overlong = (lead == 0xe0 && octet(1) < 0xa0) || (lead == 0xf0 && octet(1) < 0x90);
+  const bool none = (lead == 0xed && octet(1) >= 0xa0) || (lead == 0xf4 && octet(1) >= 0x90);
+  const bool control = lead == 0xc2 && octet(1) < 0xa0;
+  return overlong || none || control ? 0 : size;
+}
+
 void WriteToTaps(absl::string_view line) {
   Taps& taps = AllTaps();
   if (!taps.any) return;
@@ -61,10 +77,13 @@ void LogLine(Severity severity, absl::string_view text) {
   static const bool under_journal = getenv("JOURNAL_STREAM") != nullptr;
   std::string line;
   if (under_journal) absl::StrAppend(&line, "<", static_cast<int>(severity), ">");
-  for (const char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u >= 0x20 && u != 0x7f) {
-      line.push_back(c);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto u = static_cast<unsigned char>(text[i]);
+    if (const size_t size = Utf8Size(text.substr(i)); size > 1) {
+      line.append(text.data() + i, size);
+      i += size - 1;
+    } else if (u >= 0x20 && u < 0x7f) {
+      line.push_back(text[i]);
     } else {
       char escaped[8];
       std::snprintf(escaped, sizeof escaped, "\\x%02x", u);

@@ -23,8 +23,6 @@ constexpr auto kLookAtNarrow = seconds(60);
 // How long peers are told for that we stop.
 constexpr auto kStopPatience = seconds(1);
 constexpr auto kHooksPatience = seconds(90);  // when PreDown or PostDown has commands that run
-// For scripts that say goodbye while ciped stops.
-constexpr auto kLastScripts = seconds(5);
 
 UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
@@ -93,7 +91,9 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
   carriers_ = std::make_unique<CarrierTable>(maps_, tell);
   next_hops_ = std::make_unique<NextHops>(&socket_, *carriers_, tell);
   sources_ = std::make_unique<SourceWatch>(&socket_, tell);
-  classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell);
+  classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell, [this] {
+    if (!ending_) EndUnlessNeeded(options_.last_answer_patience);
+  });
 }
 
 Broker::~Broker() {
@@ -117,8 +117,8 @@ Broker::~Broker() {
   maps_.session_keys().WipeAll().IgnoreError();
   for (const auto& [id, tunnel] : tunnels_) classic_->OnDown(*tunnel, "ciped is stopped");
   tunnels_.clear();
-  classic_->Drain(kLastScripts);
-  hooks_.Drain(kLastScripts);
+  classic_->Drain();
+  hooks_.Drain(kHooksPatience);
   floor_writer_.reset();  // last: the disk may keep us waiting
 }
 
@@ -144,6 +144,8 @@ void Broker::Stop(std::function<void()> stopped) {
   if (tunnels_.empty() && !hooks_.busy()) return;  // stopped_ was called
   stop_timer_ = loop_.After(hooks_.busy() ? kHooksPatience : kStopPatience, stopped_);
 }
+
+void Broker::Hurry() { classic_->Hurry(); }
 
 void Broker::Tell(ipc::Message message) {
   if (supervisor_ == nullptr || !supervisor_->running()) return;  // the next engine is told all
@@ -364,7 +366,7 @@ void Broker::SyncListeners() {
 
 bool Broker::EndsNow() const {
   return options_.on_idle != nullptr && tunnels_.empty() && wanted_.empty() && raising_.empty() &&
-         !hooks_.busy();
+         !hooks_.busy() && !classic_->Busy();
 }
 
 void Broker::EndUnlessNeeded(Duration patience) {

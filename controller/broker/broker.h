@@ -63,7 +63,11 @@ class Broker {
                                                         EngineSpawner spawn,
                                                         std::function<void()> on_ready,
                                                         std::optional<Handover> from = {});
-  ~Broker();  // everything is removed; wanted tunnels stay wanted for the next start
+  // Everything is removed; wanted tunnels stay wanted for the next start. Turns the loop until
+  // their scripts have ended.
+  ~Broker();
+  // While the broker is destroyed, on the loop: scripts are cut off.
+  void Hurry();
 
   // Starts the first engine.
   absl::Status Start();

@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "broker/broker.h"
 #include "netlink/route.h"
@@ -34,6 +35,11 @@ absl::Status Broker::CheckPeerEndpoint(ipc::TunnelId id, ipc::PeerId peer,
   const config::Tunnel& config = tunnel->config();
   if (config.classic.has_value() && !endpoint.address.is_v4()) {
     return absl::NotFoundError("the name has no IPv4 address, and protocol 3 knows no other");
+  }
+  if (config.classic.has_value() && endpoint.address == config.classic->ptpaddr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the name means ", endpoint.address.ToString(),
+                     ", which is ptpaddr: the tunnel's packets would be routed into it"));
   }
   const absl::Status status = tunnel->AdmitEndpoint(config.peers[index], endpoint);
   next_hops_->SetMark(id, tunnel->fwmark());  // it may have got one for this address

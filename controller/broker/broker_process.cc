@@ -82,6 +82,7 @@ class BrokerProcess {
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<HandoverDoor> door_;
   bool stopping_ = false;
+  Broker* leaving_ = nullptr;  // waits for scripts
 };
 
 // From the running one (--replace), else from systemd's descriptor store, else nothing.
@@ -177,6 +178,7 @@ absl::Status BrokerProcess::Run() {
   Log(Severity::kNotice, "stopping");
   runtime_->HideSocket();
   door_.reset();
+  leaving_ = broker_.get();
   broker_.reset();
   return status;
 }
@@ -194,6 +196,7 @@ void BrokerProcess::OnSignal() {
 }
 
 void BrokerProcess::Stop() {
+  if (leaving_ != nullptr) return leaving_->Hurry();
   if (std::exchange(stopping_, true)) return loop_->Stop();  // twice: at once
   const bool keep =
       arguments_.on_stop == "keep" || (arguments_.on_stop == "auto" && RestartFollows());

@@ -14,6 +14,7 @@
 #include "broker/classic_socks.h"
 #include "config/classic_parser.h"
 #include "config/config.h"
+#include "config/endpoint_address.h"
 #include "netlink/route.h"
 
 namespace cipe::broker {
@@ -38,10 +39,11 @@ std::string OwnCarrier(netlink::Socket* socket, const Tunnel& tunnel) {
   return absl::StrCat(host, ":", tunnel.listen_port());
 }
 
-bool IsUsablePtpaddr(const IpAddress& address, const config::ClassicOptions& options) {
-  if (!address.is_v4() || address.is_unspecified() || address == options.ipaddr) return false;
-  const uint8_t first = address.octets[0];
-  return first != 0 && first != 127 && first < 224;  // RFC 6890: no unicast address of a host
+// Packets to `peer`, its carrier address, must not be routed into the netdev.
+bool IsUsablePtpaddr(const IpAddress& address, const config::ClassicOptions& options,
+                     const Endpoint& peer) {
+  if (!address.is_v4() || address == options.ipaddr || address == peer.address) return false;
+  return address.octets[0] != 127 && config::WhyNoHost(address).empty();
 }
 
 std::vector<std::pair<std::string, std::string>> Environment(const config::ClassicOptions& o,
@@ -58,11 +60,12 @@ std::vector<std::pair<std::string, std::string>> Environment(const config::Class
 }  // namespace
 
 ClassicLinks::ClassicLinks(EventLoop& loop, netlink::Socket* socket, std::string links_dir,
-                           Tell tell)
+                           Tell tell, std::function<void()> script_ended)
     : loop_(loop),
       socket_(socket),
       links_dir_(std::move(links_dir)),
       tell_(std::move(tell)),
+      script_ended_(std::move(script_ended)),
       hooks_(loop) {}
 
 ClassicLinks::~ClassicLinks() = default;
@@ -150,7 +153,7 @@ void ClassicLinks::OnPeer(Tunnel* tunnel, const ipc::ClassicPeer& message) {
     tunnel->peers[0].endpoint = message.peer;
   }
   if (!options.LearnsPtpaddr() || message.ptpaddr == link.ptpaddr) return;
-  if (!IsUsablePtpaddr(message.ptpaddr, options)) return;
+  if (!IsUsablePtpaddr(message.ptpaddr, options, link.peer)) return;
   const absl::Status status = tunnel->SetPtpaddr(message.ptpaddr);
   if (!status.ok()) {
     Log(Severity::kError, "tunnel ", name, ": the peer's address ", message.ptpaddr.ToString(),
@@ -196,6 +199,9 @@ void ClassicLinks::RunScript(Link& link, bool up, const std::string& reason) {
   job.environment.push_back({"CIPE_PTPADDR", link.ptpaddr.ToString()});
   if (!up) job.environment.push_back({"CIPE_REASON", reason});
   job.limit = kScriptLimit;
+  job.done = [this](const absl::Status&) {
+    if (script_ended_) script_ended_();
+  };
   hooks_.Run(std::move(job));
 }
 

@@ -25,8 +25,10 @@ class ClassicLinks {
  public:
   using Tell = std::function<void(ipc::Message)>;
   // `links_dir` holds NAME.options of links that ciped-cb, ciped-ci or `cipectl up FILE` started.
-  // `loop` and `socket` must outlive the object; `tell` sends to the engine that runs just now.
-  ClassicLinks(EventLoop& loop, netlink::Socket* socket, std::string links_dir, Tell tell);
+  // `loop` and `socket` must outlive the object; `tell` sends to the engine that runs just now;
+  // `script_ended` runs whenever a script has.
+  ClassicLinks(EventLoop& loop, netlink::Socket* socket, std::string links_dir, Tell tell,
+               std::function<void()> script_ended);
   ~ClassicLinks();
 
   // LINKS_DIR/NAME.options where there is one (it must be root's alone), else CONFIG_DIR/NAME.conf,
@@ -52,10 +54,15 @@ class ClassicLinks {
   void Forget(const std::string& name) const;
   // A new engine knows nothing of relays.
   void OnEngineStart();
-  // Lets scripts that still run end, for at most `patience`.
-  void Drain(Duration patience) { hooks_.Drain(patience); }
+  // Scripts run, or wait for their turn.
+  bool Busy() const { return hooks_.pending() > 0; }
+  // Lets scripts run to their end, each within its limit, or until Hurry.
+  void Drain() { hooks_.Drain(kScriptsTogether); }
+  void Hurry() { hooks_.Hurry(); }
 
  private:
+  // ip-up and ip-down of one tunnel, with the time that ending them takes.
+  static constexpr Duration kScriptsTogether = std::chrono::seconds(125);
   struct Link {
     Tunnel* tunnel = nullptr;
     bool ip_up_ran = false;
@@ -72,6 +79,7 @@ class ClassicLinks {
   netlink::Socket* const socket_;
   const std::string links_dir_;
   const Tell tell_;
+  const std::function<void()> script_ended_;
   HookRunner hooks_;
   std::map<ipc::TunnelId, Link> links_;
 };

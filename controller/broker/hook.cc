@@ -107,6 +107,7 @@ struct HookRunner::Running {
   int lines = 0;
   bool cut = false;  // the rest of this line is left out
   bool timed_out = false;
+  bool at_end = false;  // of its output
   TimerId timer = TimerId::kNone;
 
   void LogOutput() {
@@ -115,6 +116,12 @@ struct HookRunner::Running {
     }
     line.clear();
     cut = false;
+  }
+  void LogRest() {
+    if (!line.empty()) LogOutput();
+    if (lines <= kMaxLines) return;
+    Log(Severity::kInfo, job.group, " ", job.label, ": ", lines - kMaxLines,
+        " further lines left out");
   }
   void Add(absl::string_view text) {
     for (const char c : text) {
@@ -132,7 +139,14 @@ struct HookRunner::Running {
 HookRunner::HookRunner(EventLoop& loop, uid_t owner) : loop_(loop), owner_(owner) {}
 
 HookRunner::~HookRunner() {
+  for (const auto& ended : left_) loop_.Unwatch(ended->output.get());
+  for (const auto& [group, jobs] : waiting_) {
+    for (const HookJob& job : jobs) {
+      Log(Severity::kWarning, group, " ", job.label, ": not run, for ciped ends");
+    }
+  }
   for (auto& [group, running] : running_) {
+    Log(Severity::kWarning, group, " ", running->job.label, ": cut off, for ciped ends");
     kill(-running->pid, SIGKILL);
     kill(running->pid, SIGKILL);
     while (waitpid(running->pid, nullptr, 0) < 0 && errno == EINTR) {
@@ -214,7 +228,10 @@ void HookRunner::OnOutput(Running& r) {
   for (int i = 0; i < kReadsPerTurn; ++i) {
     const ssize_t n = read(r.output.get(), buffer, sizeof buffer);
     if (n < 0 && errno == EINTR) continue;
-    if (n == 0) loop_.Unwatch(r.output.get());
+    if (n == 0) {
+      loop_.Unwatch(r.output.get());
+      r.at_end = true;
+    }
     if (n <= 0) return;
     r.Add({buffer, static_cast<size_t>(n)});
   }
@@ -242,12 +259,6 @@ void HookRunner::OnExit(const std::string& group) {
   }
   if (r.timed_out) kill(-r.pid, SIGKILL);  // whoever of its group ignored the first signal
   OnOutput(r);
-  loop_.Unwatch(r.output.get());
-  if (!r.line.empty()) r.LogOutput();
-  if (r.lines > kMaxLines) {
-    Log(Severity::kInfo, group, " ", r.job.label, ": ", r.lines - kMaxLines,
-        " further lines left out");
-  }
   absl::Status status;
   if (r.timed_out) {
     status = absl::DeadlineExceededError(
@@ -257,7 +268,31 @@ void HookRunner::OnExit(const std::string& group) {
   } else if (WEXITSTATUS(code) != 0) {
     status = absl::AbortedError(absl::StrCat(r.job.path, " ended with status ", WEXITSTATUS(code)));
   }
-  Finish(group, r.job, status);
+  const HookJob job = std::move(r.job);
+  r.job.group = job.group;
+  r.job.label = job.label;
+  Keep(std::move(node.mapped()));
+  Finish(group, job, status);
+}
+
+// Something in the background may hold the pipe for as long as it runs.
+void HookRunner::Keep(std::unique_ptr<Running> ended) {
+  Running& r = *ended;
+  loop_.Unwatch(r.output.get());
+  if (r.at_end) return r.LogRest();
+  left_.push_back(std::move(ended));
+  const auto watched = loop_.Watch(r.output.get(), EPOLLIN, [this, &r](uint32_t) {
+    Running& left = r;  // the callback itself goes with its watch
+    HookRunner& self = *this;
+    self.OnOutput(left);
+    if (!left.at_end) return;
+    left.LogRest();
+    self.left_.remove_if([&](const auto& one) { return one.get() == &left; });
+  });
+  watched.IgnoreError();
+  if (left_.size() <= kMostLeft) return;
+  loop_.Unwatch(left_.front()->output.get());
+  left_.pop_front();
 }
 
 void HookRunner::Finish(const std::string& group, const HookJob& job, const absl::Status& status) {
@@ -268,7 +303,7 @@ void HookRunner::Finish(const std::string& group, const HookJob& job, const absl
 
 void HookRunner::Drain(Duration patience) {
   const Instant end = loop_.Now() + patience;
-  while (pending() > 0 && loop_.Now() < end) {
+  while (pending() > 0 && !hurry_ && loop_.Now() < end) {
     if (!loop_.RunOnce(std::chrono::milliseconds(50)).ok()) return;
   }
 }

@@ -4,8 +4,9 @@
 // a process group and with an environment of its own: PATH and what the job says, nothing else;
 // standard input is empty. What a script writes goes to the log line by line, control characters
 // escaped. One that runs longer than its limit gets SIGTERM, and a second later SIGKILL, with
-// everything it started in its process group. Programs it leaves in the background may go on; their
-// output is no longer read once the script itself has ended.
+// everything it started in its process group. Programs it leaves in the background may go on, and
+// what they write is still read, of kMostLeft scripts at once: a pipe closed under them would end
+// them with their next line.
 //
 // Belongs to the loop's thread.
 #pragma once
@@ -14,6 +15,7 @@
 
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -42,7 +44,8 @@ class HookRunner {
  public:
   // `loop` must outlive the runner. `owner`: whom scripts must belong to besides root (tests).
   explicit HookRunner(EventLoop& loop, uid_t owner = 0);
-  ~HookRunner();  // kills what still runs
+  // Kills what still runs, and logs what is cut off or never begins.
+  ~HookRunner();
   HookRunner(const HookRunner&) = delete;
   HookRunner& operator=(const HookRunner&) = delete;
 
@@ -50,8 +53,12 @@ class HookRunner {
   // be written by others, is refused: it would run as root.
   void Run(HookJob job);
   size_t pending() const;  // running and waiting
-  // Turns the loop until nothing is pending, at most for `patience`; then kills what is left.
+  // Turns the loop until nothing is pending, at most for `patience`, or until Hurry. What is left
+  // is for the destructor to end.
   void Drain(Duration patience);
+  void Hurry() { hurry_ = true; }
+
+  static constexpr size_t kMostLeft = 64;
 
  private:
   struct Running;
@@ -60,12 +67,15 @@ class HookRunner {
   void OnOutput(Running& running);
   void OnExit(const std::string& group);
   void OnLimit(const std::string& group);
+  void Keep(std::unique_ptr<Running> ended);
   void Finish(const std::string& group, const HookJob& job, const absl::Status& status);
 
   EventLoop& loop_;
   const uid_t owner_;
   std::map<std::string, std::deque<HookJob>> waiting_;
   std::map<std::string, std::unique_ptr<Running>> running_;
+  std::list<std::unique_ptr<Running>> left_;  // ended, but the pipe is still open
+  bool hurry_ = false;
 };
 
 }  // namespace cipe::broker

@@ -37,24 +37,6 @@ std::string Holder(int fd) {
   return std::string(absl::StripSuffix(absl::string_view(text, static_cast<size_t>(n)), "\n"));
 }
 
-absl::Status CheckOwner(const std::string& path, const struct stat& st) {
-  if (st.st_uid != 0 && st.st_uid != geteuid()) {
-    return absl::PermissionDeniedError(absl::StrCat("directory ", path, " belongs to user ",
-                                                    st.st_uid, ", not to root or to user ",
-                                                    geteuid(), "; chown it, or name another"));
-  }
-  if ((st.st_mode & 022) != 0) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "directory ", path, " can be written by others; `chmod go-w ", path, "`, or name another"));
-  }
-  return absl::OkStatus();
-}
-
-// Our starter's umask may be anything: `umask 077` is what key files are made with.
-bool MakeOne(const std::string& path, unsigned mode) {
-  return mkdir(path.c_str(), mode & 0700) == 0 && chmod(path.c_str(), mode) == 0;
-}
-
 // 1: `fd` is the locked file that has the name now. 0: somebody else holds it. 2: it was removed
 // just now. -1: errno.
 int TryLock(int fd, const std::string& file) {
@@ -79,22 +61,6 @@ void GiveToGroup(const std::string& path, int fd) {
   if (error != 0) {
     Log(Severity::kWarning, "cannot give ", path, " to group cipe: ", strerror(errno));
   }
-}
-
-absl::Status MakeDirectory(const std::string& path, unsigned mode) {
-  for (size_t slash = path.find('/', 1); slash != std::string::npos;
-       slash = path.find('/', slash + 1)) {
-    MakeOne(path.substr(0, slash), 0755);
-  }
-  if (MakeOne(path, mode)) return absl::OkStatus();
-  if (errno != EEXIST) return Failed("make directory", path);
-  struct stat st {};
-  if (stat(path.c_str(), &st) != 0) return Failed("use directory", path);
-  if (!S_ISDIR(st.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, " is there and is not a directory; remove it, or name another directory"));
-  }
-  return CheckOwner(path, st);
 }
 
 absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& directory,

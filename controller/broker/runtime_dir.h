@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/directory.h"
 #include "base/unique_fd.h"
 
 namespace cipe::broker {
@@ -39,11 +40,6 @@ class RuntimeDir {
 
 // To group "cipe" where that exists; a failure is only logged. `fd` when `path` is open, else -1.
 void GiveToGroup(const std::string& path, int fd = -1);
-
-// mkdir -p, the last part with `mode` whatever the umask. Errors name the directory and what is
-// wrong with one that is there: PermissionDenied when it belongs to somebody but us and root, or
-// others may write in it (who can replace our files could make us forget, or speak for us).
-absl::Status MakeDirectory(const std::string& path, unsigned mode);
 
 // Opens (made 0600, but for `mode`) and locks `file` for this process, and writes its process id
 // into it. AlreadyExists names the process that has it, `directory` that is taken and `option`,

@@ -44,10 +44,10 @@ std::string ReadText(absl::Span<const uint8_t> octets) {
 
 uint32_t KeyCrc(const Key& key) { return Crc32(key.UnsafeBytes()); }
 
-size_t WriteBlock(const Block& block, WallTime wall, Rng& rng, uint8_t* out) {
+size_t WriteBlock(const Block& block, WallTime wall, Rng& rng, uint8_t* out, size_t most) {
   uint8_t extra = 0;
   rng.Fill(absl::MakeSpan(&extra, 1));
-  const size_t size = kLeastBlock + extra;
+  const size_t size = std::max(kLeastBlock, std::min(kLeastBlock + extra, most));
   rng.Fill(absl::MakeSpan(out, size));
   out[0] = static_cast<uint8_t>(block.kind);
   if (block.kind == Kind::kIndication) {

@@ -44,9 +44,12 @@ struct Block {
 
 uint32_t KeyCrc(const Key& key);
 
-// Writes `block` with the time stamp of `wall` and 0 to 255 octets of extra filler at random.
-// `out` has room for kMostBlock octets. Returns the size. The caller wipes `out` after kIndication.
-size_t WriteBlock(const Block& block, WallTime wall, Rng& rng, uint8_t* out);
+// Writes `block` with the time stamp of `wall` and 0 to 255 octets of extra filler at random, but
+// not beyond `most` octets (kLeastBlock at least): answers must not be longer than what they
+// answer. `out` has room for kMostBlock octets. Returns the size. The caller wipes `out` after
+// kIndication.
+size_t WriteBlock(const Block& block, WallTime wall, Rng& rng, uint8_t* out,
+                  size_t most = kMostBlock);
 
 // 0, or the drop reason. An NK_IND whose CRC does not match its key is one.
 int ReadBlock(absl::Span<const uint8_t> octets, Block* block);

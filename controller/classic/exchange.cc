@@ -16,6 +16,10 @@ constexpr Duration kFirstRepeat = 250ms;
 constexpr Duration kLongestRepeat = 8s;
 // NK_REQ is answered, and sent, not more often than this.
 constexpr Duration kLeastRequest = 1s;
+// What cannot be opened is not asked about more often than this.
+constexpr Duration kLeastBadRequest = 5s;
+// The peer has so long to be heard before errors end the tunnel.
+constexpr Duration kLastChance = 1s;
 // Stands in for tokxc = 0 where something has to end.
 constexpr Duration kDefaultTokxc = 10s;
 
@@ -73,6 +77,7 @@ void Exchange::SendOffer(Instant now, Step* step) {
   step->send.back().block.key = pending_->key.Clone();
   step->send.back().block.key_crc = pending_->crc;
   last_offer_ = now;
+  crossed_ = false;
   pending_->repeat = now + pending_->interval;
   pending_->interval = std::min(2 * pending_->interval, kLongestRepeat);
   if (pending_->give_up.has_value() && *pending_->repeat >= *pending_->give_up) {
@@ -89,14 +94,15 @@ bool Exchange::TimestampGood(const Block& block, WallTime wall) const {
   return std::chrono::seconds(std::abs(static_cast<int64_t>(difference))) <= timing_.tokxts;
 }
 
-Step Exchange::OnBlock(const Block& block, Under under, Instant now, WallTime wall) {
+Step Exchange::OnBlock(const Block& block, Under under, Instant now, WallTime wall,
+                       bool elsewhere) {
   if (!TimestampGood(block, wall)) return Dropped(cipe_drop_rx_classic_timestamp);
   Step step;
   switch (block.kind) {
     case Kind::kRequest:
       return OnRequest(now);
     case Kind::kIndication:
-      return OnIndication(block, under, now);
+      return OnIndication(block, under, now, elsewhere);
     case Kind::kAcknowledge:
       return OnAcknowledge(block, now);
     case Kind::kDummy:
@@ -105,10 +111,12 @@ Step Exchange::OnBlock(const Block& block, Under under, Instant now, WallTime wa
       step.log = absl::StrCat("the peer says: ", block.text);
       break;
     case Kind::kPing:
+      if (!MayAnswer(now, elsewhere)) return Dropped(cipe_drop_rx_classic_too_often);
       Send(Kind::kPong, AnswerTo(under), &step);
       break;
     case Kind::kPong:
       pong_due_.reset();
+      end_.reset();
       errors_ = 0;
       break;
     case Kind::kKill:
@@ -130,23 +138,20 @@ Step Exchange::OnKill() {
 Step Exchange::OnRequest(Instant now) {
   // A captured NK_REQ sent again and again must not keep the tunnel in one exchange after another.
   if (last_offer_.has_value() && now - *last_offer_ < kLeastRequest) {
+    // The first of them may have crossed our offer on its way.
+    if (!std::exchange(crossed_, true)) return {};
     return Dropped(cipe_drop_rx_classic_too_often);
   }
-  Step step;
-  if (pending_.has_value()) {
-    SendOffer(now, &step);
-  } else if (started_) {
-    Offer(now, &step);
-  }
-  return step;
+  return Retry(now);
 }
 
-Step Exchange::OnIndication(const Block& block, Under under, Instant now) {
+Step Exchange::OnIndication(const Block& block, Under under, Instant now, bool elsewhere) {
   const bool again = receive_key_.has_value() && *receive_key_ == block.key;
   if (!again && history_.Contains(block.key)) {
     return Dropped(cipe_drop_rx_classic_old_key,
                    "the peer's offered key was used before; somebody replays an old NK_IND");
   }
+  if (again && !MayAnswer(now, elsewhere)) return Dropped(cipe_drop_rx_classic_too_often);
   Step step;
   if (!again) {
     history_.Add(block.key);
@@ -164,8 +169,27 @@ Step Exchange::OnIndication(const Block& block, Under under, Instant now) {
     pending_->interval = kFirstRepeat;
     pending_->repeat = *last_offer_ + kFirstRepeat;
     if (Reached(pending_->repeat, now)) SendOffer(now, &step);
+  } else if (!again && elsewhere) {
+    OfferElsewhere(now, &step);
   }
   return step;
+}
+
+// A peer that restarted somewhere else, or an old offer that somebody sends from there: only the
+// peer can acknowledge a key that was never offered before.
+void Exchange::OfferElsewhere(Instant now, Step* step) {
+  const bool soon = last_offer_.has_value() && now - *last_offer_ < kLeastRequest;
+  if (started_ && !soon) Offer(now, step);
+}
+
+bool Exchange::MayAnswer(Instant now, bool elsewhere) {
+  Bucket& bucket = elsewhere ? answers_elsewhere_ : answers_;
+  const double passed = std::chrono::duration<double>(now - bucket.at).count();
+  bucket.at = now;
+  bucket.left = std::min(kAnswers, bucket.left + std::min(passed, 1.0) * kAnswers);
+  if (bucket.left < 1) return false;
+  bucket.left -= 1;
+  return true;
 }
 
 Step Exchange::OnAcknowledge(const Block& block, Instant now) {
@@ -179,7 +203,22 @@ Step Exchange::OnAcknowledge(const Block& block, Instant now) {
   pending_.reset();
   send_since_ = now;
   errors_ = 0;
+  end_.reset();
   ++completed_;
+  // A peer that knows us from before goes on under a key that we do not have: better asked than
+  // waited for. Either way it hears something under our new key.
+  if (!receive_key_.has_value()) Request(now, &step);
+  if (step.send.empty()) Send(Kind::kDummy, Under::kDynamic, &step);
+  return step;
+}
+
+Step Exchange::Retry(Instant now) {
+  Step step;
+  if (pending_.has_value()) {
+    SendOffer(now, &step);
+  } else if (started_) {
+    Offer(now, &step);
+  }
   return step;
 }
 
@@ -213,9 +252,40 @@ Step Exchange::OnNoReceiveKey(Instant now) {
   return step;
 }
 
+Step Exchange::Rest() {
+  Step step;
+  started_ = false;
+  pending_.reset();
+  send_since_.reset();
+  last_error_.reset();
+  next_ping_.reset();
+  pong_due_.reset();
+  end_.reset();
+  errors_ = 0;
+  step.drop_send_key = true;
+  return step;
+}
+
+Step Exchange::OnBadPackets(Instant now) {
+  Step step;
+  if (!started_ || (next_bad_request_.has_value() && now < *next_bad_request_)) return step;
+  next_bad_request_ = now + kLeastBadRequest;
+  // The static key is the one thing that both ends are sure to have.
+  Send(Kind::kRequest, Under::kStatic, &step);
+  step.log = "packets come that cannot be opened: the peer is asked for a new key";
+  return step;
+}
+
+void Exchange::Heard(Instant when) {
+  if (!last_error_.has_value() || when <= *last_error_) return;
+  errors_ = 0;
+  end_.reset();
+}
+
 void Exchange::CountError(const char* what, Step* step) {
   ++errors_;
   if (timing_.max_errors < 0 || errors_ <= timing_.max_errors) return;
+  step->lost = true;
   step->end = absl::StrCat(what, ": ", errors_, " errors since the last key exchange, maxerr is ",
                            timing_.max_errors);
 }
@@ -226,6 +296,11 @@ Step Exchange::OnNetworkError(Instant now) {
   last_error_ = now;
   if (pending_.has_value() && pending_->give_up.has_value()) pending_->repeat.reset();
   CountError("the peer cannot be reached", &step);
+  if (step.end.empty()) return step;
+  // Anybody can send ICMP: the peer itself has the last word.
+  if (!end_.has_value()) end_ = End{now + kLastChance, step.end};
+  step.end.clear();
+  Send(Kind::kPing, Under::kDynamic, &step);
   return step;
 }
 
@@ -248,6 +323,10 @@ Step Exchange::Tick(Instant now) {
     SendOffer(now, &step);
   }
   TickPing(now, &step);
+  if (end_.has_value() && now >= end_->at) {
+    step.lost = true;
+    step.end = end_->why;
+  }
   return step;
 }
 
@@ -262,6 +341,7 @@ std::optional<Instant> Exchange::NextTick() const {
   }
   consider(next_ping_);
   consider(pong_due_);
+  if (end_.has_value()) consider(end_->at);
   return next;
 }
 

@@ -6,9 +6,17 @@
 // three habits are better than its:
 //  - an offer not answered is repeated after 1/4, 1/2, 1 ... seconds, a fresh key is offered every
 //    tokxc; after a network error only the latter, for nobody is there;
+//  - once our key was acknowledged something goes out under it, be it CT_DUMMY: the peer sees that
+//  the
+//    key is used, and where we are now;
+//  - a new key that comes from elsewhere is answered with an offer of ours: who acknowledges that
+//  is
+//    no replay;
 //  - a key offered once is never installed again (replays), but acknowledged again while current;
 //  - NK_ACK goes under the kind of key that NK_IND came under, so that a restarted peer can read
-//  it.
+//    it;
+//  - errors that the network reports are forgotten when the peer is heard after them, and before
+//    they end a tunnel the peer is asked: anybody can send ICMP.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +45,9 @@ struct Step {
     Under under = Under::kDynamic;  // the `under` of Link::SealBlock
   };
   std::vector<Outgoing> send;
-  std::string log;  // one line; empty: nothing to say
-  std::string end;  // why the tunnel has to end; empty: it does not
+  std::string log;    // one line; empty: nothing to say
+  std::string end;    // why the tunnel has to end; empty: it does not
+  bool lost = false;  // with `end`: because the peer is not there, and not because it said so
 };
 
 class Exchange {
@@ -48,13 +57,23 @@ class Exchange {
 
   // The peer's carrier address is known: offers the first key. Later calls do nothing.
   Step Start(Instant now);
-  // A block that came in a NEWKEY or CTRL packet under `under`.
-  Step OnBlock(const Block& block, Under under, Instant now, WallTime wall);
+  // A block that came in a NEWKEY or CTRL packet under `under`; `elsewhere`: not from where the
+  // peer is known to be.
+  Step OnBlock(const Block& block, Under under, Instant now, WallTime wall, bool elsewhere = false);
+  // Offers a key, or repeats the offer, at once: the peer may be somewhere else now.
+  Step Retry(Instant now);
   Step OnSendLimit(Instant now);     // packets or age of the sending key
   Step OnReceiveLimit(Instant now);  // likewise of the receiving key
   Step OnNoReceiveKey(Instant now);  // a packet under a dynamic key we do not have
-  // An error of the carrier (ICMP, mostly). Errors within one second count as one.
+  // For some time nothing the peer sent could be opened: its key is not ours, for whatever reason.
+  Step OnBadPackets(Instant now);
+  // The latest good packet of the peer came then. To be told before OnNetworkError and Tick.
+  void Heard(Instant when);
+  // An error of the carrier (ICMP, mostly). Errors within one second count as one. One too many
+  // ends the tunnel a second later, unless the peer is heard until then.
   Step OnNetworkError(Instant now);
+  // The peer is given up and nobody is known: as before Start, but for the keys that came.
+  Step Rest();
   // Due at NextTick(), harmless before.
   Step Tick(Instant now);
   std::optional<Instant> NextTick() const;
@@ -65,6 +84,8 @@ class Exchange {
   std::optional<Instant> receive_since() const { return receive_since_; }
   int errors() const { return errors_; }
   uint64_t completed() const { return completed_; }  // sending keys agreed
+
+  static constexpr double kAnswers = 10;  // to pings and repeated offers: at once, and a second
 
  private:
   struct Pending {
@@ -79,8 +100,11 @@ class Exchange {
   void SendOffer(Instant now, Step* step);
   void Request(Instant now, Step* step);
   void CountError(const char* what, Step* step);
+  // A few at once, then so many a second: who sends questions from elsewhere gets no flood.
+  bool MayAnswer(Instant now, bool elsewhere);
   bool TimestampGood(const Block& block, WallTime wall) const;
-  Step OnIndication(const Block& block, Under under, Instant now);
+  Step OnIndication(const Block& block, Under under, Instant now, bool elsewhere);
+  void OfferElsewhere(Instant now, Step* step);
   Step OnAcknowledge(const Block& block, Instant now);
   Step OnRequest(Instant now);
   Step OnKill();
@@ -92,7 +116,18 @@ class Exchange {
   bool started_ = false;
   std::optional<Pending> pending_;
   std::optional<Instant> send_since_, receive_since_;
-  std::optional<Instant> last_offer_, next_request_, last_error_;
+  std::optional<Instant> last_offer_, next_request_, next_bad_request_, last_error_;
+  bool crossed_ = false;  // a request came that the last offer answers
+  struct End {
+    Instant at;
+    std::string why;
+  };
+  std::optional<End> end_;  // unless the peer is heard
+  struct Bucket {
+    double left = kAnswers;
+    Instant at;
+  };
+  Bucket answers_, answers_elsewhere_;
   Duration request_interval_ = std::chrono::seconds(1);
   std::optional<Key> receive_key_;  // the one offered last
   KeyHistory history_;

@@ -86,6 +86,7 @@ LinkReport Link::Due(Instant now) {
   std::lock_guard lock(receive_lock_);
   report.receive_limit = ReceiveLimitReached(now);
   report.no_key = !current_.has_value();
+  report.bad_packets = NothingOpens(now);
   return report;
 }
 
@@ -106,14 +107,14 @@ void Link::Open(absl::Span<OpenJob> jobs, Instant now, LinkReport* report) {
   std::lock_guard lock(receive_lock_);
   static_jobs_.clear();
   dynamic_jobs_.clear();
-  if (previous_.has_value() && now > previous_->expires) previous_.reset();
+  ForgetFormer(now);
   for (OpenJob& job : jobs) {
     job.under = Under::kNothing;
     job.drop = CheckLength(job.size);
     if (job.drop != 0) continue;
     if (!HasKeyFlag(job.data)) {
       static_jobs_.push_back(&job);
-    } else if (current_.has_value() || previous_.has_value()) {
+    } else if (current_.has_value() || !former_.empty()) {
       dynamic_jobs_.push_back(&job);
     } else {
       job.drop = cipe_drop_rx_classic_no_key;
@@ -127,6 +128,11 @@ void Link::Open(absl::Span<OpenJob> jobs, Instant now, LinkReport* report) {
   for (OpenJob& job : jobs) {
     if (job.drop == 0) CountReceived(now, report);
   }
+  if (NothingOpens(now)) report->bad_packets |= MayReport(now, &next_bad_report_);
+}
+
+bool Link::NothingOpens(Instant now) const {
+  return current_.has_value() && bad_packets_ >= kBadPackets && now - last_opened_ >= kBadTime;
 }
 
 void Link::OpenUnder(Cipher& cipher, absl::Span<OpenJob* const> jobs, Under under) {
@@ -145,29 +151,51 @@ void Link::OpenUnder(Cipher& cipher, absl::Span<OpenJob* const> jobs, Under unde
 }
 
 void Link::OpenDynamic(Instant now) {
-  if (!current_.has_value()) return OpenUnder(previous_->cipher, dynamic_jobs_, Under::kPrevious);
-  const bool retry = previous_.has_value();
-  if (retry) Keep();
-  OpenUnder(current_->cipher, dynamic_jobs_, Under::kDynamic);
-  retry_jobs_.clear();
+  if (!former_.empty()) Keep();
+  if (current_.has_value()) OpenUnder(current_->cipher, dynamic_jobs_, Under::kDynamic);
+  retries_.clear();
   size_t kept = 0;
   for (OpenJob* job : dynamic_jobs_) {
-    if (job->drop == 0) {
-      current_used_ = true;
-    } else if (retry && job->drop == cipe_drop_rx_classic_crc) {
-      std::memcpy(job->data, kept_.data() + kept, job->size);
-      retry_jobs_.push_back(job);
+    if (current_.has_value() && job->drop == 0) {
+      current_->last_used = now;
+    } else if (!current_.has_value() || job->drop == cipe_drop_rx_classic_crc) {
+      retries_.push_back({job, kept});
     }
     kept += job->size;
   }
-  if (retry_jobs_.empty()) return;
-  OpenUnder(previous_->cipher, retry_jobs_, Under::kPrevious);
-  // The peer has not begun to use the key it offered last; perhaps it never will, because its offer
-  // was an old one that came late. Then the key before it has to stay.
-  const auto good = [](const OpenJob* job) { return job->drop == 0; };
-  if (!current_used_ && std::any_of(retry_jobs_.begin(), retry_jobs_.end(), good)) {
-    previous_->expires = now + kPreviousLifetime;
+  if (!former_.empty() && !retries_.empty()) OpenFormer(now);
+  for (const OpenJob* job : dynamic_jobs_) {
+    if (job->under == Under::kNothing) {
+      ++bad_packets_;
+    } else {
+      bad_packets_ = 0;
+      last_opened_ = now;
+    }
   }
+}
+
+// The peer need not use the key it offered last: that offer may be an old one, come late or sent
+// again by somebody else. Whatever key opens something stays.
+void Link::OpenFormer(Instant now) {
+  for (ReceiveKey& key : former_) {
+    if (retries_.empty()) return;
+    retry_jobs_.clear();
+    for (const Retry& retry : retries_) {
+      std::memcpy(retry.job->data, kept_.data() + retry.kept, retry.job->size);
+      retry_jobs_.push_back(retry.job);
+    }
+    OpenUnder(key.cipher, retry_jobs_, Under::kPrevious);
+    const size_t closed = std::erase_if(
+        retries_, [](const Retry& r) { return r.job->drop != cipe_drop_rx_classic_crc; });
+    if (closed == 0) continue;
+    key.last_used = now;
+    // Beside a current key that is used, or one that has reached its limit, the end stays near.
+    if (current_.has_value() && !current_->used()) key.expires = now + kPreviousLifetime;
+  }
+}
+
+void Link::ForgetFormer(Instant now) {
+  std::erase_if(former_, [&](const ReceiveKey& key) { return now > key.expires; });
 }
 
 void Link::Keep() {
@@ -199,21 +227,28 @@ void Link::DropSendKey() {
   may_send_.store(policy_.static_data, std::memory_order_release);
 }
 
+// A key under which nothing ever came makes room for any other: offers whose acknowledgement was
+// lost, or old ones that somebody replays, must not push out the key in use.
+void Link::MakeFormer(Instant now) {
+  if (!current_.has_value()) return;
+  ForgetFormer(now);
+  if (former_.size() == kFormerKeys) {
+    const auto oldest =
+        std::min_element(former_.begin(), former_.end(),
+                         [](const auto& a, const auto& b) { return a.last_used < b.last_used; });
+    if (current_->last_used < oldest->last_used) return;
+    former_.erase(oldest);
+  }
+  current_->expires = now + kPreviousLifetime;
+  former_.insert(former_.begin(), *std::move(current_));
+}
+
 absl::Status Link::InstallReceiveKey(const Key& key, Instant now, Duration lifetime) {
   CIPE_ASSIGN_OR_RETURN(Cipher cipher, Cipher::Create(algorithm_, key, Use::kDecrypt));
-  std::optional<ReceiveKey> old;
   std::lock_guard lock(receive_lock_);
-  old.swap(previous_);
-  // A current key that was never used replaces no previous one that is: two offers in a row, of
-  // which the first was lost on its way back, must not push out the key in use.
-  if (current_.has_value() && (current_used_ || !old.has_value() || now > old->expires)) {
-    previous_.swap(current_);
-    previous_->expires = now + kPreviousLifetime;
-  } else {
-    previous_.swap(old);
-  }
-  current_.emplace(ReceiveKey{std::move(cipher), Expiry(now, lifetime)});
-  current_used_ = false;
+  MakeFormer(now);
+  current_.emplace(ReceiveKey{std::move(cipher), Expiry(now, lifetime), Instant{}});
+  if (!agreed_) last_opened_ = now;
   agreed_ = true;
   next_receive_report_ = Instant{};
   receive_count_.store(0, std::memory_order_relaxed);
@@ -222,12 +257,9 @@ absl::Status Link::InstallReceiveKey(const Key& key, Instant now, Duration lifet
 }
 
 void Link::RetireReceiveKey(Instant now) {
-  std::optional<ReceiveKey> old;
   std::lock_guard lock(receive_lock_);
-  if (!current_.has_value()) return;
-  old.swap(previous_);
-  previous_.swap(current_);
-  previous_->expires = now + kPreviousLifetime;
+  MakeFormer(now);
+  current_.reset();
   next_no_key_report_ = Instant{};
   has_receive_.store(false, std::memory_order_relaxed);
 }

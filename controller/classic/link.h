@@ -1,6 +1,6 @@
 // The keys of one tunnel of protocol 3, shared by all workers: static, sending, receiving and the
-// receiving one before that. The control thread installs and drops keys as Exchange says; workers
-// seal and open whole batches under one lock per direction.
+// receiving ones before that, as long as the peer uses them. The control thread installs and drops
+// keys as Exchange says; workers seal and open whole batches under one lock per direction.
 #pragma once
 
 #include <atomic>
@@ -31,7 +31,9 @@ struct LinkReport {
   bool send_limit = false;     // Exchange::OnSendLimit
   bool receive_limit = false;  // Exchange::OnReceiveLimit
   bool no_key = false;         // Exchange::OnNoReceiveKey
-  bool any() const { return send_limit || receive_limit || no_key; }
+  // For some time dynamic packets came and none of them could be opened: Exchange::OnBadPackets.
+  bool bad_packets = false;
+  bool any() const { return send_limit || receive_limit || no_key || bad_packets; }
 };
 
 struct OpenJob {
@@ -73,16 +75,22 @@ class Link {
   // `lifetime` zero: no end. Fails as Cipher::Create does; then the state is as before.
   absl::Status InstallSendKey(const Key& key, Instant now, Duration lifetime);
   void DropSendKey();
-  // The current receiving key becomes the previous one for kPreviousLifetime.
+  // The current receiving key becomes a former one. Those are tried, too, for kPreviousLifetime
+  // after their last good packet, kFormerKeys of them; the one that was silent longest makes room.
   absl::Status InstallReceiveKey(const Key& key, Instant now, Duration lifetime);
-  // There is no current receiving key from here on; the one there was is the previous one.
+  // There is no current receiving key from here on; the one there was is a former one.
   void RetireReceiveKey(Instant now);
 
   // Which limits are reached by the keys of this moment: a worker's report may be about keys that
-  // were replaced since. `no_key` only says that there is no receiving key.
+  // were replaced since. `no_key` only says that there is no receiving key, `bad_packets` that it
+  // still is so.
   LinkReport Due(Instant now);
 
   static constexpr Duration kPreviousLifetime = std::chrono::seconds(30);
+  static constexpr size_t kFormerKeys = 3;
+  // So many packets that cannot be opened, and none that can for so long, are `bad_packets`.
+  static constexpr uint32_t kBadPackets = 4;
+  static constexpr Duration kBadTime = std::chrono::seconds(2);
 
   bool has_send_key() const { return has_send_.load(std::memory_order_relaxed); }
   bool has_receive_key() const { return has_receive_.load(std::memory_order_relaxed); }
@@ -92,7 +100,9 @@ class Link {
  private:
   struct ReceiveKey {
     Cipher cipher;
-    Instant expires;
+    Instant expires;    // as current: that is due for a new one; as former: that is forgotten
+    Instant last_used;  // latest packet that was opened; zero: none
+    bool used() const { return last_used != Instant{}; }
   };
 
   Link(const Setup& setup, Cipher static_send, Cipher static_receive);
@@ -102,6 +112,10 @@ class Link {
   bool ReceiveLimitReached(Instant now) const;  // under receive_lock_
   void OpenUnder(Cipher& cipher, absl::Span<OpenJob* const> jobs, Under under);
   void OpenDynamic(Instant now);
+  void OpenFormer(Instant now);
+  void ForgetFormer(Instant now);
+  void MakeFormer(Instant now);  // of current_
+  bool NothingOpens(Instant now) const;
   void Keep();  // copies the ciphertext of dynamic_jobs_ to kept_
 
   const Algorithm algorithm_;
@@ -118,13 +132,20 @@ class Link {
 
   SpinLock receive_lock_;  // around everything below
   Cipher static_receive_;
-  std::optional<ReceiveKey> current_, previous_;
-  bool current_used_ = false;  // a packet was opened under current_
-  bool agreed_ = false;        // a receiving key was installed at some time
-  Instant next_receive_report_{}, next_no_key_report_{};
+  std::optional<ReceiveKey> current_;
+  std::vector<ReceiveKey> former_;  // kFormerKeys at most
+  bool agreed_ = false;             // a receiving key was installed at some time
+  Instant next_receive_report_{}, next_no_key_report_{}, next_bad_report_{};
+  Instant last_opened_{};  // of a dynamic packet, or when there first was a key for one
+  uint32_t bad_packets_ = 0;
+  struct Retry {
+    OpenJob* job;
+    size_t kept;  // where its ciphertext stands in kept_
+  };
   std::vector<OpenJob*> static_jobs_, dynamic_jobs_, retry_jobs_;
+  std::vector<Retry> retries_;
   std::vector<CbcPacket> packets_;
-  std::vector<uint8_t> kept_;  // ciphertext, for a second try under the previous key
+  std::vector<uint8_t> kept_;  // ciphertext, for further tries under former keys
 };
 
 }  // namespace cipe::classic

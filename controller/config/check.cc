@@ -2,6 +2,7 @@
 // (CheckAcross).
 #include <map>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -152,6 +153,23 @@ std::vector<SecretUse> SecretsWithSuite(absl::Span<const Tunnel* const> tunnels,
   return uses;
 }
 
+// Two equal routes: the kernel would take one, and never say that the other tunnel is for nothing.
+absl::Status CheckClassicRoutes(absl::Span<const Tunnel* const> tunnels) {
+  std::map<std::pair<IpAddress, int>, const Tunnel*> by_route;
+  for (const Tunnel* t : tunnels) {
+    if (!t->classic.has_value() || t->classic->LearnsPtpaddr()) continue;
+    const auto [it, is_new] =
+        by_route.emplace(std::pair(t->classic->ptpaddr, t->classic->metric), t);
+    if (is_new) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("tunnels '", it->second->name, "' and '", t->name, "' have the same ptpaddr, ",
+                     t->classic->ptpaddr.ToString(),
+                     ", and the same metric: only one would ever be used; take "
+                     "one down, or give it another metric"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status FinishDraft(Draft* draft) {
@@ -181,6 +199,7 @@ absl::Status CheckAcross(absl::Span<const Tunnel* const> tunnels) {
     return absl::FailedPreconditionError(absl::StrCat(
         "tunnel '", t->name, "' is there twice: ", it->second->path, " and ", t->path));
   }
+  CIPE_RETURN_IF_ERROR(CheckClassicRoutes(tunnels));
   const auto aes = SecretsWithSuite(tunnels, Suite::kAesGcmSha256);
   const auto chacha = SecretsWithSuite(tunnels, Suite::kChaChaPolyBlake2s);
   if (aes.empty() || chacha.empty()) return absl::OkStatus();

@@ -3,14 +3,17 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <deque>
+#include <filesystem>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "config/classic_parser.h"
 #include "config/file.h"
@@ -31,6 +34,44 @@ absl::Status CheckDirectory(const std::string& directory) {
   // In a sticky directory nobody but root can put another file where root's is.
   if ((info.st_mode & S_ISVTX) != 0) return absl::OkStatus();
   return CheckNotWritable(directory, info);
+}
+
+// Follows `path` name by name, links included, and checks every directory on the way: whoever may
+// write in one of them chooses the file. Returns where it leads.
+absl::StatusOr<std::string> WalkRoad(const std::string& path) {
+  constexpr int kMostLinks = 40;  // as the kernel has it (path_resolution(7))
+  const auto failed = [&](int error) -> absl::Status {
+    const std::string text = absl::StrCat(path, ": ", strerror(error));
+    if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(text);
+    return absl::PermissionDeniedError(text);
+  };
+  std::deque<std::string> left = absl::StrSplit(path, '/', absl::SkipEmpty());
+  std::string at;  // without the last slash
+  CIPE_RETURN_IF_ERROR(CheckDirectory("/"));
+  for (int links = 0; !left.empty();) {
+    const std::string name = std::move(left.front());
+    left.pop_front();
+    if (name == "..") at.erase(std::min(at.size(), at.rfind('/')));
+    if (name == "." || name == "..") continue;
+    const std::string next = absl::StrCat(at, "/", name);
+    struct stat info {};
+    if (lstat(next.c_str(), &info) != 0) return failed(errno);
+    if (S_ISLNK(info.st_mode)) {
+      if (++links > kMostLinks) return failed(ELOOP);
+      CIPE_RETURN_IF_ERROR(CheckOwner(next, info));
+      std::error_code error;
+      const std::string target = std::filesystem::read_symlink(next, error);
+      if (error) return failed(error.value());
+      if (absl::StartsWith(target, "/")) at.clear();
+      const std::vector<std::string> names = absl::StrSplit(target, '/', absl::SkipEmpty());
+      left.insert(left.begin(), names.begin(), names.end());
+      continue;
+    }
+    if (!left.empty() && !S_ISDIR(info.st_mode)) return failed(ENOTDIR);
+    if (!left.empty()) CIPE_RETURN_IF_ERROR(CheckDirectory(next));
+    at = next;
+  }
+  return at.empty() ? "/" : at;
 }
 
 SecretText HexLine(const Secret<16>& key) {
@@ -175,18 +216,7 @@ absl::StatusOr<SecretText> ReadOptionsFile(const std::string& path) {
     return absl::PermissionDeniedError(absl::StrCat(
         path, ": an options file needs an absolute path, so that its directories can be checked"));
   }
-  const std::unique_ptr<char, void (*)(void*)> real(realpath(path.c_str(), nullptr), free);
-  if (!real) {
-    const std::string message = absl::StrCat(path, ": ", strerror(errno));
-    if (errno == ENOENT || errno == ENOTDIR) return absl::NotFoundError(message);
-    return absl::PermissionDeniedError(message);
-  }
-  const std::string resolved(real.get());
-  CIPE_RETURN_IF_ERROR(CheckDirectory("/"));
-  for (size_t slash = resolved.find('/', 1); slash != std::string::npos;
-       slash = resolved.find('/', slash + 1)) {
-    CIPE_RETURN_IF_ERROR(CheckDirectory(resolved.substr(0, slash)));
-  }
+  CIPE_ASSIGN_OR_RETURN(const std::string resolved, WalkRoad(path));
   CIPE_ASSIGN_OR_RETURN(FileText file, ReadFile(resolved, kMaxOptionsFile));
   CIPE_RETURN_IF_ERROR(CheckOwner(path, file.info));
   CIPE_RETURN_IF_ERROR(CheckSecretMode(path, file.info));

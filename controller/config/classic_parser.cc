@@ -1,5 +1,6 @@
 #include "config/classic_parser.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "config/endpoint_address.h"
 #include "config/options.h"
 #include "config/parse_error.h"
 
@@ -188,6 +190,12 @@ absl::Span<const ClassicParser::Option> ClassicParser::Options() {
   return kOptions;
 }
 
+bool ClassicParser::Knows(absl::string_view name) {
+  const auto options = Options();
+  return std::any_of(options.begin(), options.end(),
+                     [&](const Option& option) { return option.name == name; });
+}
+
 ClassicParser::ClassicParser(ClassicCipher cipher, NameLookup lookup) : lookup_(std::move(lookup)) {
   options_.cipher = cipher;
 }
@@ -264,6 +272,43 @@ absl::Status ClassicParser::Missing(absl::string_view name, absl::string_view wh
                    ", expected ", what));
 }
 
+// A netdev whose far end is the peer's carrier address would send the tunnel's packets into itself.
+absl::Status ClassicParser::CheckInnerAddresses() const {
+  const ClassicOptions& o = options_;
+  const auto at = [&](const char* name, const IpAddress& address, absl::string_view why) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(given_.at(name), ": found ", address.ToString(), ", ", why));
+  };
+  if (o.ipaddr.is_unspecified()) {
+    return at("ipaddr", o.ipaddr, "expected the address of this end's netdev");
+  }
+  for (const auto& [name, address] : {std::pair{"ipaddr", o.ipaddr}, {"ptpaddr", o.ptpaddr}}) {
+    if (address == o.ptpaddr && o.LearnsPtpaddr()) continue;
+    const std::string why = WhyNoHost(address);
+    if (!why.empty()) return at(name, address, absl::StrCat("which ", why));
+    if (address.octets[0] == 127) return at(name, address, "which means this host to every host");
+  }
+  if (o.ipaddr == o.ptpaddr) {
+    return at("ptpaddr", o.ptpaddr, "the same address as ipaddr; expected the other end's");
+  }
+  const auto carries = [](const IpAddress& inner, const std::string& carrier) {
+    const auto address = IpAddress::Parse(carrier);
+    return address.ok() && *address == inner;
+  };
+  if (!o.LearnsPtpaddr() && carries(o.ptpaddr, o.peer.host)) {
+    return at("ptpaddr", o.ptpaddr,
+              "the peer's carrier address: the tunnel's own packets would be routed into it; "
+              "expected the address of the other end's netdev");
+  }
+  if (carries(o.ipaddr, o.me.host)) {
+    return at("ipaddr", o.ipaddr, "the carrier address of `me`; expected one of its own");
+  }
+  if (carries(o.ipaddr, o.peer.host)) {
+    return at("ipaddr", o.ipaddr, "the peer's carrier address; expected the one of this netdev");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ClassicOptions> ClassicParser::Finish() {
   ClassicOptions& o = options_;
   const auto at = [&](const char* name, absl::string_view message) {
@@ -275,12 +320,7 @@ absl::StatusOr<ClassicOptions> ClassicParser::Finish() {
   if (!given_.contains("ptpaddr")) {
     return Missing("ptpaddr", "the address of the other end's netdev, or 0.0.0.0 to learn it");
   }
-  if (o.ipaddr.is_unspecified()) {
-    return at("ipaddr", "found 0.0.0.0, expected the address of this end's netdev");
-  }
-  if (o.ipaddr == o.ptpaddr) {
-    return at("ptpaddr", "found the same address as ipaddr, expected the other end's");
-  }
+  CIPE_RETURN_IF_ERROR(CheckInnerAddresses());
   if (o.nokey && o.key.has_value()) {
     return at("nokey", absl::StrCat("found nokey beside key (", given_.at("key"),
                                     "), expected one of the two"));

@@ -34,12 +34,15 @@ class ClassicParser {
   // Checks what spans options: those required, those that exclude each other. Ends the parser's
   // use.
   absl::StatusOr<ClassicOptions> Finish();
+  // Whether there is an option of this name.
+  static bool Knows(absl::string_view name);
 
  private:
   struct Option;
   static absl::Span<const Option> Options();
   absl::Status Apply(const Token& name, const Token& value, bool on_command_line);
   absl::Status Error(Place place, absl::string_view message) const;
+  absl::Status CheckInnerAddresses() const;
   absl::Status Missing(absl::string_view name, absl::string_view what) const;
 
   NameLookup lookup_;

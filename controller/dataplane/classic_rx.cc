@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "classic/block.h"
 #include "classic/socks_header.h"
 #include "packet/ecn.h"
 #include "packet/ip_view.h"
@@ -82,7 +83,25 @@ void ClassicRx::OpenAll(TunnelPath& tunnel, TunSink& sink, Instant now) {
     }
   }
   if (opened) classic.peer->last_received.store(ToNanos(now), std::memory_order_relaxed);
-  if (report.any()) PushReport(events_, classic, report);
+  if (!report.any()) return;
+  const session::Path unopened = Unopened(classic);
+  PushReport(events_, classic, report, &unopened);
+}
+
+// Where a dynamic packet came from that no key opens; the peer's own address before any other.
+// Shorter ones than our question are not answered: nobody shall make us send more than he did.
+session::Path ClassicRx::Unopened(const ClassicPath& classic) const {
+  session::Path found;
+  const Endpoint peer = classic.peer->path.Get().remote;
+  for (size_t i = 0; i < jobs_.size(); ++i) {
+    const classic::OpenJob& job = jobs_[i];
+    const bool closed = job.drop == cipe_drop_rx_classic_no_key ||
+                        (job.drop == cipe_drop_rx_classic_crc && classic::HasKeyFlag(job.data));
+    if (!closed || job.size < classic::SealedSize(classic::kLeastBlock)) continue;
+    if (sources_[i].path.remote == peer) return sources_[i].path;
+    if (!found.remote.is_set()) found = sources_[i].path;
+  }
+  return found;
 }
 
 // nokey: anybody can forge these, so that at least the source has to be the peer's.
@@ -141,15 +160,18 @@ void ClassicRx::Count(session::PeerPath& peer, Instant now) const {
   peer.traffic.rx_bytes.fetch_add(octets_, std::memory_order_relaxed);
 }
 
-void PushReport(EventQueue& events, const ClassicPath& classic, const classic::LinkReport& report) {
+void PushReport(EventQueue& events, const ClassicPath& classic, const classic::LinkReport& report,
+                const session::Path* source) {
   Event event;
   event.type = EventType::kClassicReport;
   event.tunnel = classic.peer->tunnel;
   event.peer = classic.peer->peer;
+  if (source != nullptr) event.path = *source;
   event.size = 1;
   event.data[0] = static_cast<uint8_t>((report.send_limit ? kReportSendLimit : 0) |
                                        (report.receive_limit ? kReportReceiveLimit : 0) |
-                                       (report.no_key ? kReportNoKey : 0));
+                                       (report.no_key ? kReportNoKey : 0) |
+                                       (report.bad_packets ? kReportBadPackets : 0));
   // A report that finds no room is made again within a second.
   events.Push(event);
 }

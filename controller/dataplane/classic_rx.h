@@ -17,8 +17,10 @@
 
 namespace cipe::dataplane {
 
-// Tells the control thread what Link reported (EventType::kClassicReport).
-void PushReport(EventQueue& events, const ClassicPath& classic, const classic::LinkReport& report);
+// Tells the control thread what Link reported (EventType::kClassicReport). `source`: of a packet
+// that could not be opened and is long enough to be answered with a question; null or unset: none.
+void PushReport(EventQueue& events, const ClassicPath& classic, const classic::LinkReport& report,
+                const session::Path* source = nullptr);
 
 class ClassicRx {
  public:
@@ -36,6 +38,7 @@ class ClassicRx {
 
   bool Unwrap(const ClassicPath& classic, const RxFrame& frame);
   void OpenAll(TunnelPath& tunnel, TunSink& sink, Instant now);
+  session::Path Unopened(const ClassicPath& classic) const;
   void TakeBare(TunnelPath& tunnel, TunSink& sink);
   void Deliver(TunnelPath& tunnel, TunSink& sink, const Source& source, uint8_t* inner,
                uint32_t size, classic::Under under);

@@ -22,7 +22,7 @@ enum class EventType : uint8_t {
   kControlTlv,       // peer, session, path, data: decrypted in-tunnel control
   // Protocol 3. `session` is the classic::Under of what came in.
   kClassicBlock,   // peer, session, path, data: exchange or control block
-  kClassicReport,  // peer, data[0]: kReport*
+  kClassicReport,  // peer, data[0]: kReport*, path: of a packet without key, if that is why
   kClassicHeard,   // peer, session, path: data from somewhere else than the known path
   kClassicInner,   // peer, session, path, data: inner source address, 4 octets
   kClassicError,   // tunnel, path.remote, session: errno that the network gave for it
@@ -30,7 +30,8 @@ enum class EventType : uint8_t {
 };
 
 inline constexpr size_t kMaxEventData = 512;
-inline constexpr uint8_t kReportSendLimit = 1, kReportReceiveLimit = 2, kReportNoKey = 4;
+inline constexpr uint8_t kReportSendLimit = 1, kReportReceiveLimit = 2, kReportNoKey = 4,
+                         kReportBadPackets = 8;
 
 struct Event {
   EventType type{};

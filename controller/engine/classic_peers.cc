@@ -1,5 +1,6 @@
 #include "engine/classic_peers.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -23,6 +24,7 @@ using dataplane::EventType;
 constexpr Duration kPause = 250ms;
 constexpr Duration kNever = 3600s;
 constexpr Duration kAskAgain = 1s;
+constexpr Duration kCandidate = 10s;
 
 classic::Algorithm AlgorithmOf(const config::ClassicOptions& o) {
   if (o.cipher == config::ClassicCipher::kBlowfish) return classic::Algorithm::kBlowfish;
@@ -40,8 +42,6 @@ classic::Timing TimingOf(const config::ClassicOptions& o) {
   t.max_errors = o.maxerr;
   return t;
 }
-
-bool IsDynamic(Under under) { return under == Under::kDynamic || under == Under::kPrevious; }
 
 // What the far end of a point-to-point netdev can have as its address.
 bool IsHostAddress(const uint8_t* v4) { return v4[0] != 0 && v4[0] != 127 && v4[0] < 224; }
@@ -77,6 +77,7 @@ absl::Status ClassicPeers::Fill(Tunnel& tunnel) {
     peer.path.path.Set({});
   }
   if (!options.LearnsPtpaddr()) state->ptpaddr = options.ptpaddr;
+  state->named = !options.LearnsPeer() && !IpAddress::Parse(options.peer.host).ok();
   tunnel.path.classic = &path;
   tunnel.classic = std::move(state);
   return absl::OkStatus();
@@ -103,7 +104,7 @@ void ClassicPeers::LogOf(const Peer& peer, const std::string& line) {
   Log(Severity::kNotice, peer.tunnel->config.name, ": ", line, more);
 }
 
-void ClassicPeers::Apply(Peer& peer, classic::Step step, const session::Path* answer_to) {
+void ClassicPeers::Apply(Peer& peer, classic::Step step, const Event* question) {
   Tunnel& tunnel = *peer.tunnel;
   ClassicState& state = *tunnel.classic;
   if (step.drop != 0) peer.path.drops.Add(step.drop);
@@ -120,15 +121,41 @@ void ClassicPeers::Apply(Peer& peer, classic::Step step, const session::Path* an
   }
   if (step.retire_receive_key) state.link->RetireReceiveKey(clock_.Now());
   Install(peer, step);
-  for (const classic::Step::Outgoing& out : step.send) {
-    const bool answer =
-        out.block.kind == classic::Kind::kAcknowledge || out.block.kind == classic::Kind::kPong;
-    SendBlock(peer, out, answer && answer_to != nullptr ? *answer_to : peer.path.path.Get());
-  }
-  if (!step.end.empty() && !std::exchange(state.over, true)) {
+  for (const classic::Step::Outgoing& out : step.send) Send(peer, out, question);
+  if (!step.end.empty()) End(peer, step);
+}
+
+// Who waits for any peer goes on waiting when one is gone: another one, or the same from another
+// address, is as welcome as the first.
+void ClassicPeers::End(Peer& peer, const classic::Step& step) {
+  Tunnel& tunnel = *peer.tunnel;
+  ClassicState& state = *tunnel.classic;
+  if (!step.lost || !tunnel.config.classic->LearnsPeer()) {
+    if (std::exchange(state.over, true)) return;
     Log(Severity::kError, tunnel.config.name, ": ", step.end, "; the tunnel ends");
-    world_.ClassicOver(tunnel.id(), step.end);
+    return world_.ClassicOver(tunnel.id(), step.end);
   }
+  Log(Severity::kWarning, tunnel.config.name, ": ", step.end, "; ",
+      peer.path.path.Get().remote.ToString(), " is forgotten, and whoever authenticates is next");
+  Apply(peer, state.exchange->Rest(), nullptr);
+  state.path.peer_known = false;
+  state.heard = false;
+  state.candidate = {};
+  peer.path.path.Set({});
+}
+
+void ClassicPeers::Send(Peer& peer, const classic::Step::Outgoing& out, const Event* question) {
+  using classic::Kind;
+  const ClassicState& state = *peer.tunnel->classic;
+  const bool answer = out.block.kind == Kind::kAcknowledge || out.block.kind == Kind::kPong;
+  if (answer && question != nullptr) {
+    return SendBlock(peer, out, question->path, question->size);
+  }
+  const session::Path path = peer.path.path.Get();
+  SendBlock(peer, out, path, classic::kMostBlock);
+  if (out.block.kind != Kind::kIndication || clock_.Now() > state.candidate_until) return;
+  if (state.candidate.remote == path.remote) return;
+  SendBlock(peer, out, state.candidate, classic::kMostBlock);
 }
 
 void ClassicPeers::Install(Peer& peer, const classic::Step& step) {
@@ -146,6 +173,8 @@ void ClassicPeers::Install(Peer& peer, const classic::Step& step) {
   state.pause_until.reset();
   // The peer has answered for a fresh key: this is who we were looking for.
   state.path.peer_known = true;
+  state.candidate = {};
+  state.asked = {};
   if (!peer.latest_handshake.has_value()) {
     Log(Severity::kInfo, peer.tunnel->config.name, ": key agreed with ",
         peer.path.path.Get().remote.ToString());
@@ -158,12 +187,12 @@ void ClassicPeers::Install(Peer& peer, const classic::Step& step) {
 }
 
 void ClassicPeers::SendBlock(Peer& peer, const classic::Step::Outgoing& out,
-                             const session::Path& path) {
+                             const session::Path& path, size_t most) {
   ClassicState& state = *peer.tunnel->classic;
   const session::Path to = state.path.socks ? state.path.relay.Get() : path;
   if (!path.remote.is_set() || !to.remote.is_set()) return;
   uint8_t block[classic::kMostBlock];
-  const size_t size = classic::WriteBlock(out.block, clock_.Wall(), rng_, block);
+  const size_t size = classic::WriteBlock(out.block, clock_.Wall(), rng_, block, most);
   uint8_t datagram[classic::kSocksHeaderSize + classic::SealedSize(classic::kMostBlock) + 8];
   uint8_t* packet = datagram;
   if (state.path.socks) {
@@ -179,29 +208,21 @@ void ClassicPeers::SendBlock(Peer& peer, const classic::Step::Outgoing& out,
   const int error =
       world_.Send(peer.tunnel->id(), to,
                   absl::MakeConstSpan(datagram, static_cast<size_t>(packet - datagram) + sealed));
+  if (!(path.remote == peer.path.path.Get().remote)) return;  // a stranger's troubles are his
   NoteSent(peer, to.remote, error);
   if (error == 0) {
     peer.path.last_sent.store(ToNanos(clock_.Now()), std::memory_order_relaxed);
   } else if (error != EMSGSIZE) {
-    // 1999 counted these like what the network says. Nothing is sent by this step.
-    Apply(peer, state.exchange->OnNetworkError(clock_.Now()), nullptr);
+    // 1999 counted these like what the network says. What this step sends fails within the same
+    // second, which does not count.
+    NetworkError(peer);
   }
 }
 
-void ClassicPeers::Learn(Peer& peer, Under under, const session::Path& path) {
-  ClassicState& state = *peer.tunnel->classic;
-  const bool may = IsDynamic(under) || state.path.roam_any ||
-                   !state.path.peer_known.load(std::memory_order_relaxed);
-  // Nobody can be answered at port 0.
-  if (!may || !path.remote.is_set()) return;
-  // nokey has no exchange that could make the peer known: whoever comes first is.
-  if (IsDynamic(under) || under == Under::kNothing) state.path.peer_known = true;
-  const session::Path before = peer.path.path.Get();
-  if (before == path) return;
-  peer.path.path.Set(path);
-  if (before.remote == path.remote) return;
-  LogOf(peer, absl::StrCat("new peer ", path.remote.ToString()));
-  Tell(peer);
+void ClassicPeers::NetworkError(Peer& peer) {
+  classic::Exchange& exchange = *peer.tunnel->classic->exchange;
+  exchange.Heard(FromNanos(peer.path.last_received.load(std::memory_order_relaxed)));
+  Apply(peer, exchange.OnNetworkError(clock_.Now()), nullptr);
 }
 
 void ClassicPeers::Tell(const Peer& peer) {
@@ -217,7 +238,7 @@ void ClassicPeers::OnEvent(Peer& peer, const Event& event) {
     case EventType::kClassicBlock:
       return OnBlock(peer, event);
     case EventType::kClassicReport:
-      return OnReport(peer, event.data[0]);
+      return OnReport(peer, event);
     case EventType::kClassicHeard:
       Learn(peer, static_cast<Under>(event.session), event.path);
       return Start(*peer.tunnel);
@@ -236,15 +257,25 @@ void ClassicPeers::OnBlock(Peer& peer, const Event& event) {
   classic::Block block;
   const int drop = classic::ReadBlock(absl::MakeConstSpan(event.data.data(), event.size), &block);
   if (drop != 0) return peer.path.drops.Add(drop);
+  if (!Possible(peer, event.path)) return peer.path.drops.Add(cipe_drop_rx_classic_other_source);
   const auto under = static_cast<Under>(event.session);
-  classic::Step step = state.exchange->OnBlock(block, under, clock_.Now(), clock_.Wall());
-  if (step.drop == 0) Learn(peer, under, event.path);
-  Apply(peer, std::move(step), &event.path);
+  const bool elsewhere = !(event.path.remote == peer.path.path.Get().remote);
+  classic::Step step =
+      state.exchange->OnBlock(block, under, clock_.Now(), clock_.Wall(), elsewhere);
+  if (step.drop == 0) {
+    if (elsewhere) {
+      state.candidate = event.path;
+      state.candidate_until = clock_.Now() + kCandidate;
+    }
+    Learn(peer, under, event.path, step.send_key.has_value());
+  }
+  Apply(peer, std::move(step), &event);
   Start(*peer.tunnel);
 }
 
-void ClassicPeers::OnReport(Peer& peer, uint8_t report) {
+void ClassicPeers::OnReport(Peer& peer, const Event& event) {
   ClassicState& state = *peer.tunnel->classic;
+  const uint8_t report = event.data[0];
   if (!state.exchange.has_value()) return;
   const Instant now = clock_.Now();
   const classic::LinkReport due = state.link->Due(now);
@@ -256,6 +287,11 @@ void ClassicPeers::OnReport(Peer& peer, uint8_t report) {
   }
   if ((report & dataplane::kReportNoKey) != 0 && due.no_key) {
     Apply(peer, state.exchange->OnNoReceiveKey(now), nullptr);
+    if (!(event.path.remote == peer.path.path.Get().remote)) Ask(peer, event.path);
+  }
+  if ((report & dataplane::kReportBadPackets) != 0 && due.bad_packets &&
+      event.path.remote == peer.path.path.Get().remote) {
+    Apply(peer, state.exchange->OnBadPackets(now), nullptr);
   }
 }
 
@@ -265,7 +301,8 @@ void ClassicPeers::OnInner(Peer& peer, const Event& event) {
   const IpAddress source = IpAddress::V4(event.data.data());
   const bool learns = !state.ptpaddr.is_set();
   if (learns &&
-      (!IsHostAddress(event.data.data()) || source == peer.tunnel->config.classic->ipaddr)) {
+      (!IsHostAddress(event.data.data()) || source == peer.tunnel->config.classic->ipaddr ||
+       source == peer.path.path.Get().remote.address)) {
     // Not what anybody's netdev is called; perhaps the next packet says more.
     state.ask_inner = clock_.Now() + kAskAgain;
     return;
@@ -285,15 +322,21 @@ void ClassicPeers::OnError(Peer& peer, const Event& event) {
   peer.trouble =
       absl::StrCat("the network answered for ", event.path.remote.ToString(), ": ",
                    error == ECONNREFUSED ? "nobody listens on that port" : std::strerror(error));
-  if (state.exchange.has_value()) {
-    Apply(peer, state.exchange->OnNetworkError(clock_.Now()), nullptr);
-  }
+  if (state.exchange.has_value()) NetworkError(peer);
 }
 
-void ClassicPeers::OnRelay(Tunnel& tunnel, const Endpoint& relay, std::string state) {
-  tunnel.classic->relay_state = std::move(state);
-  tunnel.classic->path.relay.Set({relay, {}});
-  if (tunnel.classic->started) Start(tunnel);
+void ClassicPeers::OnRelay(Tunnel& tunnel, const Endpoint& relay, std::string text) {
+  ClassicState& state = *tunnel.classic;
+  state.relay_state = std::move(text);
+  state.path.relay.Set({relay, {}});
+  if (!state.started) return;
+  Start(tunnel);
+  if (!relay.is_set() || state.link == nullptr || !state.link->has_send_key()) return;
+  // The peer sees us behind another port now, and has to be told to follow us there.
+  classic::Step::Outgoing hello;
+  hello.block.kind = classic::Kind::kDummy;
+  hello.under = Under::kDynamic;
+  Send(*tunnel.peers.front(), hello, nullptr);
 }
 
 void ClassicPeers::Renew(Tunnel& tunnel) {
@@ -320,7 +363,9 @@ Instant ClassicPeers::Tick(Tunnel& tunnel, Instant now) {
   };
   if (due(state.pause_until)) world_.SendStaged(tunnel.id());
   if (due(state.ask_inner)) state.path.want_inner = true;
+  LookUp(peer, now, &next);
   if (!state.exchange.has_value()) return next;
+  state.exchange->Heard(FromNanos(peer.path.last_received.load(std::memory_order_relaxed)));
   Apply(peer, state.exchange->Tick(now), nullptr);
   return std::min(next, state.exchange->NextTick().value_or(next));
 }

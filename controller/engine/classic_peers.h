@@ -2,10 +2,14 @@
 // its keys, and keeps the peer's endpoint. Nothing here survives the process: a new engine agrees
 // on new keys, which takes a round trip.
 //
-// Who may move the endpoint: packets under a dynamic key. A static-key packet may only where the
+// Who may move the endpoint: packets under a dynamic key, and the acknowledgement of a key that was
+// offered just now, which nobody can have recorded. Another static-key packet may only where the
 // peer is not known yet (peer 0.0.0.0:0) or where `roam-any` says so. Answers to exchange messages
-// go to where those came from, so that a peer that restarted somewhere else gets its keys first and
-// moves the endpoint with its first packet under them.
+// go to where those came from and our offers there, too, so that a peer that restarted somewhere
+// else gets its keys and is followed. An address that no peer can have never becomes the endpoint.
+//
+// Who sends under a dynamic key while there is none here is asked for another one (NK_REQ), once a
+// second and never with more octets than it sent: it knows us from before a restart of ours.
 #pragma once
 
 #include <optional>
@@ -36,8 +40,10 @@ class ClassicPeers {
   void Start(Tunnel& tunnel);
   void Stop(Tunnel& tunnel);
   void OnEvent(Peer& peer, const dataplane::Event& event);
+  // The name of the peer's endpoint has this address now. A peer that is heard is left alone.
+  void OnResolved(Peer& peer, const Endpoint& endpoint);
   // `relay` unset: there is none now.
-  void OnRelay(Tunnel& tunnel, const Endpoint& relay, std::string state);
+  void OnRelay(Tunnel& tunnel, const Endpoint& relay, std::string text);
   // New keys for both directions, after a suspend.
   void Renew(Tunnel& tunnel);
   // Returns when to call again at the latest.
@@ -53,14 +59,25 @@ class ClassicPeers {
   static std::vector<control::SessionStatus> Keys(const Peer& peer, Instant now);
 
  private:
-  void Apply(Peer& peer, classic::Step step, const session::Path* answer_to);
+  // `question`: the event of the block that `step` answers; may be null.
+  void Apply(Peer& peer, classic::Step step, const dataplane::Event* question);
   void Install(Peer& peer, const classic::Step& step);
-  void SendBlock(Peer& peer, const classic::Step::Outgoing& out, const session::Path& path);
+  void Send(Peer& peer, const classic::Step::Outgoing& out, const dataplane::Event* question);
+  // `most`: octets of the block.
+  void SendBlock(Peer& peer, const classic::Step::Outgoing& out, const session::Path& path,
+                 size_t most);
+  void NetworkError(Peer& peer);
+  void End(Peer& peer, const classic::Step& step);
+  void Ask(Peer& peer, const session::Path& path);
+  bool Possible(const Peer& peer, const session::Path& path);
+  bool Silent(const Peer& peer) const;
+  void LookUp(Peer& peer, Instant now, Instant* next);
   void OnBlock(Peer& peer, const dataplane::Event& event);
-  void OnReport(Peer& peer, uint8_t report);
+  void OnReport(Peer& peer, const dataplane::Event& event);
   void OnInner(Peer& peer, const dataplane::Event& event);
   void OnError(Peer& peer, const dataplane::Event& event);
-  void Learn(Peer& peer, classic::Under under, const session::Path& path);
+  // `proven`: by something that nobody can have recorded.
+  void Learn(Peer& peer, classic::Under under, const session::Path& path, bool proven = false);
   void Tell(const Peer& peer);
   void LogOf(const Peer& peer, const std::string& line);
 

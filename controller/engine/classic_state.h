@@ -23,6 +23,14 @@ struct ClassicState {
   bool over = false;                   // the broker was told to end it
   std::optional<Instant> pause_until;  // netdevs rest at most until then
   std::optional<Instant> ask_inner;    // when to look for an inner address again
+  bool named = false;                  // the peer's endpoint is a name
+  Instant next_lookup{};               // of that name
+  // Where a good exchange block came from that is not the peer's known address: our offers go
+  // there, too, until then or until one is acknowledged.
+  session::Path candidate;
+  Instant candidate_until{};
+  Endpoint asked;  // who sends under a key that we do not have was asked for a new one
+  Instant next_ask{};
   LogLimiter limiter{5};
 };
 

@@ -33,6 +33,7 @@ control::SessionStatus KeyStatus(const Peer& peer, const char* role, Instant sin
 
 bool ClassicPeers::Connected(const Tunnel& tunnel) {
   const ClassicState& state = *tunnel.classic;
+  if (state.path.socks && !state.path.relay.Get().remote.is_set()) return false;
   if (state.link == nullptr) return tunnel.peers.front()->path.path.Get().remote.is_set();
   // While a new key is agreed the old ones of both ends still say that the peer is there.
   return state.link->has_send_key() || (state.heard && state.link->has_receive_key());
@@ -47,6 +48,11 @@ std::string ClassicPeers::WhyNot(const Peer& peer) {
   }
   if (!remote.is_set()) {
     if (!peer.name_trouble.empty()) return peer.name_trouble;
+    if (state.asked.is_set()) {
+      return absl::StrCat("packets come from ", state.asked.ToString(),
+                          " under a key from before the start of this end; it is asked for a new "
+                          "one");
+    }
     return !peer.config.endpoints.empty()
                ? absl::StrCat("the name of its endpoint, ",
                               peer.config.endpoints.front().ToString(), ", has no address yet")
@@ -58,6 +64,9 @@ std::string ClassicPeers::WhyNot(const Peer& peer) {
   }
   if (!links.empty()) return links;
   if (!peer.trouble.empty()) return peer.trouble;
+  if (peer.path.drops.Get(cipe_drop_rx_classic_timestamp) > 0) {
+    return "the clocks of the two ends differ by more than tokxts: set them right, or tokxts = 0";
+  }
   if (peer.path.drops.Get(cipe_drop_rx_classic_crc) > 0) {
     return "wrong key or cipher: packets come that do not match their CRC";
   }

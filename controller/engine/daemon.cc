@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "engine/engine_process.h"
+#include "ports/udp_socket.h"
 
 namespace cipe::engine {
 namespace {
@@ -325,6 +326,10 @@ void Daemon::SmallestMtu(uint32_t tunnel, uint32_t mtu) { Tell(ipc::SmallestMtu{
 
 void Daemon::AskPathMtu(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) {
   Tell(ipc::PathMtuWanted{tunnel, peer, endpoint});
+}
+
+bool Daemon::MayBePeer(const Endpoint& endpoint, uint16_t own_port) {
+  return ports::MayBeOtherHost(endpoint, own_port);
 }
 
 void Daemon::ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) {

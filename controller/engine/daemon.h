@@ -36,6 +36,7 @@ class Daemon final : public World {
   void SmallestMtu(uint32_t tunnel, uint32_t mtu) override;
   void PathUsed(uint32_t tunnel, uint32_t peer, const session::Path& path) override;
   void AskPathMtu(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint) override;
+  bool MayBePeer(const Endpoint& endpoint, uint16_t own_port) override;
   void ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) override;
   void ClassicOver(uint32_t tunnel, const std::string& reason) override;
   void PeerConnected(uint32_t tunnel, uint32_t peer) override;

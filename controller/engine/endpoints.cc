@@ -61,6 +61,10 @@ void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endp
   peer->name_trouble = trouble;
   if (!endpoint.is_set()) return;  // the last address that was known goes on being tried
   const Endpoint before = std::exchange(peer->configured, endpoint);
+  if (ClassicPeers::Is(*peer->tunnel)) {
+    classic_.OnResolved(*peer, endpoint);
+    return SavePeer(*peer);
+  }
   // The same answer is no news: whoever was given up waits for traffic.
   if (before == endpoint) return;
   Wake(*peer);
@@ -69,10 +73,6 @@ void Engine::EndpointResolved(uint32_t tunnel, uint32_t id, const Endpoint& endp
   if (!Connected(*peer) && (!remote.is_set() || remote == before || remote == peer->from_book)) {
     TakeFromBook(*peer);
     SavePeer(*peer);
-  }
-  if (ClassicPeers::Is(*peer->tunnel)) {
-    if (!Connected(*peer) && peer->tunnel->classic->started) classic_.Start(*peer->tunnel);
-    return;
   }
   if (peer->attempt.has_value()) {
     peer->attempt->moved = true;

@@ -51,6 +51,8 @@ control::PeerSnapshot SnapshotOf(const Peer& peer, const Engine::Diagnosis& diag
   p.public_key = peer.shared.has_value() || ClassicPeers::Is(*peer.tunnel)
                      ? "shared"
                      : Base64(peer.config.public_key);
+  const auto& classic = peer.tunnel->config.classic;
+  if (classic.has_value() && classic->nokey) p.public_key = "none";
   if (const session::Path path = peer.path.path.Get(); path.remote.is_set()) {
     p.endpoint = path.remote.ToString();
   }

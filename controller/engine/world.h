@@ -48,6 +48,9 @@ class World {
   virtual void ClassicOver(uint32_t tunnel, const std::string& reason) = 0;
   // For whoever watches (control/event.h); may be called however often.
   virtual void Report(const control::Event&) {}
+  // False: no peer can have this address, for this host says that it is its own or a broadcast
+  // address. Asked once per address that is new.
+  virtual bool MayBePeer(const Endpoint&, uint16_t /*own_port*/) { return true; }
   // Something a waiting client or a log reader wants to know at once.
   virtual void PeerConnected(uint32_t tunnel, uint32_t peer) = 0;
 };

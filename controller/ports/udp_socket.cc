@@ -175,4 +175,19 @@ absl::StatusOr<UdpSockets> OpenUdpSockets(const UdpSocketOptions& options) {
   return sockets;
 }
 
+// connect(2) of a UDP socket asks the routes and no more: EACCES for broadcast (udp(7)).
+bool MayBeOtherHost(const Endpoint& endpoint, uint16_t own_port) {
+  sockaddr_storage address{};
+  socklen_t size = endpoint.ToSockaddr(&address);
+  const UniqueFd fd(socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return true;
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) return errno != EACCES;
+  if (endpoint.port != own_port) return true;
+  // To an own address the kernel sends from that same address.
+  address = {};
+  size = sizeof address;
+  if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return true;
+  return !(Endpoint::FromSockaddr(address).address == endpoint.address);
+}
+
 }  // namespace cipe::ports

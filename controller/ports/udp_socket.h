@@ -39,4 +39,9 @@ struct UdpSockets {
 // use ..."), PermissionDenied (fwmark, port below 1024), Unavailable.
 absl::StatusOr<UdpSockets> OpenUdpSockets(const UdpSocketOptions& options);
 
+// False for what the routes of this host say cannot be the other end of a tunnel: a broadcast
+// address of one of its networks, or its own address with `own_port`. Sends nothing and needs no
+// privilege.
+bool MayBeOtherHost(const Endpoint& endpoint, uint16_t own_port);
+
 }  // namespace cipe::ports

@@ -24,6 +24,8 @@ void KeepAlive(int fd) {
   for (const auto& [name, value] : options) setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value);
 }
 
+constexpr size_t kMostSurplus = 4096;
+
 std::string Seconds(Duration d) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
   return absl::StrCat(ms < 1000 ? absl::StrCat(ms, " ms") : absl::StrCat(ms / 1000, " s"));
@@ -122,13 +124,16 @@ absl::Status Connection::Flush() {
 }
 
 // A few octets at a time: the exchange is short, and nobody may keep the loop busy. Afterwards the
-// server has nothing to say; what it says is read and ignored.
+// server has nothing to say; a little is read and ignored.
 absl::Status Connection::ReadSome() {
   uint8_t buffer[512];
   const ssize_t n = recv(fd_.get(), buffer, sizeof buffer, 0);
   if (n == 0) return absl::UnavailableError("the server closed the connection");
   if (n < 0 && (errno == EINTR || errno == EAGAIN)) return absl::OkStatus();
   if (n < 0) return absl::UnavailableError(strerror(errno));
+  if (associated_ && (surplus_ += static_cast<size_t>(n)) > kMostSurplus) {
+    return absl::InvalidArgumentError("it goes on talking after its answer");
+  }
   return client_->Receive({buffer, static_cast<size_t>(n)});
 }
 
@@ -141,15 +146,32 @@ void Connection::OnAssociated() {
   if (!relay.address.is_v4()) {
     return Fail(absl::InvalidArgumentError("its relay is not IPv4, protocol 3 knows no other"));
   }
+  if (const std::string why = WhyNoRelay(relay.address); !why.empty()) {
+    return Fail(absl::InvalidArgumentError(absl::StrCat("its relay ", relay.ToString(), " ", why)));
+  }
   associated_ = true;
-  failures_ = 0;
+  associated_at_ = loop_.Now();
+  surplus_ = 0;
   loop_.Cancel(std::exchange(timer_, TimerId::kNone));
   on_change_(relay,
              absl::StrCat("connected to ", server_.ToString(), ", relay ", relay.ToString()));
 }
 
+// The server says where everything is sent to, and is not always to be believed.
+std::string Connection::WhyNoRelay(const IpAddress& relay) const {
+  if (relay == server_.address) return "";
+  const uint8_t first = relay.octets[0];
+  if (first == 0 || first >= 224) return "is no host's address";
+  if (first == 127) return "is this host to every host";
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return "";
+  return Endpoint::FromSockaddr(address).address == relay ? "is this host's own address" : "";
+}
+
 void Connection::Fail(const absl::Status& why) {
   Close();
+  if (associated_ && loop_.Now() - associated_at_ >= times_.stands) failures_ = 0;
   // An association that stood and ended is tried again at once at first, a refused one is not.
   const int doublings = std::min(failures_++, 16);
   const Duration pause =

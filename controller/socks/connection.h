@@ -19,6 +19,7 @@ struct ConnectionTimes {
   Duration patience = std::chrono::seconds(10);  // for a connection and the whole exchange on it
   Duration first_pause = std::chrono::seconds(1);
   Duration longest_pause = std::chrono::seconds(60);
+  Duration stands = std::chrono::seconds(30);  // an association that lasted so long was a good one
 };
 
 class Connection {
@@ -45,6 +46,7 @@ class Connection {
   absl::Status Flush();
   absl::Status ReadSome();
   void OnAssociated();
+  std::string WhyNoRelay(const IpAddress& relay) const;
   void Fail(const absl::Status& why);
   void Close();
 
@@ -60,7 +62,9 @@ class Connection {
   SecretBytes sending_;
   size_t sent_ = 0;
   bool associated_ = false;
-  int failures_ = 0;  // in a row
+  Instant associated_at_{};
+  size_t surplus_ = 0;  // octets of the server after the association
+  int failures_ = 0;    // in a row
   TimerId timer_ = TimerId::kNone;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -22,6 +22,7 @@ struct End {
   IpAddress peer_address;
   uint16_t port = 0;     // own; 0: any
   std::string endpoint;  // of the other end; empty: not known, that end has to begin
+  bool begins = false;   // nobody else does
 };
 
 SecretText Concat(std::initializer_list<absl::string_view> parts) {
@@ -51,6 +52,10 @@ std::string Tail(const ClassicOptions& o, const End& end) {
   std::string text;
   if (!end.endpoint.empty()) {
     absl::StrAppend(&text, "Endpoint = ", end.endpoint, "\n");
+  } else if (end.begins) {
+    text +=
+        "# FILL IN: where the other end is reached. Without it neither end can begin.\n"
+        "# Endpoint = ADDRESS:PORT\n";
   } else {
     text += "# No Endpoint: it is learned when the other end begins.\n";
   }
@@ -107,6 +112,8 @@ absl::StatusOr<Converted> Convert(const ClassicOptions& o, const std::string& na
   if (IsHost(o.me.host) && here.port != 0) {
     there.endpoint = config::EndpointSpec{o.me.host, here.port}.ToString();
   }
+  // One of them has to begin, and that is the one whose peer is to be learned here.
+  there.begins = here.endpoint.empty();
   const std::string file = absl::StrCat("/etc/cipe/", name, ".conf");
   const std::string at_here = absl::StrCat("This end: ", file, ", mode 600");
   const std::string at_there = absl::StrCat("The other end: ", file, ", mode 600");

@@ -67,7 +67,9 @@ void ForgetClockArguments(CLI::App* verb, Options* options) {
 
 void ConvertArguments(CLI::App* verb, Options* options) {
   verb->add_option("FILE", options->first, "options file (usually /etc/cipe/options)")->required();
-  verb->add_option("NAME", options->second, "name of the new tunnels (default: cipe)");
+  verb->add_option("WORDS", options->words,
+                   "[NAME] [OPTION=VALUE]...: name of the new tunnels (default: cipe), and what "
+                   "stood on the command line of ciped-cb");
   verb->add_flag("--keys", options->keys, "make new key pairs instead of keeping the shared key");
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace cipe::cipectl {
 
@@ -17,11 +18,12 @@ struct Options {
   // up, down: NAME. monitor, reload: [NAME]. show: [OBJECT] [NAME]. forget-clock: NAME PEER.
   std::string first;
   std::string second;
-  bool no_wait = false;  // up
-  bool dry_run = false;  // reload
-  bool script = false;   // show
-  std::string field;     // show
-  bool keys = false;     // convert
+  bool no_wait = false;            // up
+  bool dry_run = false;            // reload
+  bool script = false;             // show
+  std::string field;               // show
+  bool keys = false;               // convert
+  std::vector<std::string> words;  // convert: [NAME] [OPTION=VALUE]...
 };
 
 int Up(const Options& options);

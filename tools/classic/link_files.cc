@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "base/directory.h"
 #include "base/status_macros.h"
 #include "config/classic_parser.h"
 
@@ -43,8 +44,8 @@ absl::StatusOr<LinkFiles> LinkFiles::Lock(const std::string& runtime_dir) {
   std::error_code error;
   const std::string dir =
       std::filesystem::absolute(runtime_dir, error).lexically_normal() / "links";
-  std::filesystem::create_directories(std::filesystem::path(dir).parent_path(), error);
-  if (mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) return Failed("make directory", dir);
+  CIPE_RETURN_IF_ERROR(MakeDirectory(std::filesystem::path(dir).parent_path(), 0755));
+  CIPE_RETURN_IF_ERROR(MakeDirectory(dir, 0700));
   const std::string path = dir + "/.lock";
   UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.valid()) return Failed("open", path);

@@ -61,14 +61,18 @@ Arguments Parse(const std::string& program, const std::vector<std::string>& word
       runtime_dir != nullptr && *runtime_dir != '\0' ? runtime_dir : control::kDefaultRuntimeDir;
   where.state_dir = control::kDefaultStateDir;
   if (absl::EndsWith(program, "ci")) a.request.cipher = config::ClassicCipher::kIdea;
+  std::string file;
   for (size_t i = 0; i < words.size() && a.error.empty(); ++i) {
     const std::string& word = words[i];
     if (word == "-h" || word == "--help") {
       a.help = true;
     } else if (word == "--version") {
       a.version = true;
-    } else if (Takes("-o", words, &i, &a.request.file, &a.error) ||
-               Takes("--config-dir", words, &i, &where.config_dir, &a.error) ||
+    } else if (Takes("-o", words, &i, &file, &a.error)) {
+      if (a.error.empty() && file.empty()) a.error = "-o needs the name of a file";
+      if (!a.request.file.empty()) a.error = "found -o twice, expected one options file";
+      a.request.file = file;
+    } else if (Takes("--config-dir", words, &i, &where.config_dir, &a.error) ||
                Takes("--runtime-dir", words, &i, &where.runtime_dir, &a.error) ||
                Takes("--state-dir", words, &i, &where.state_dir, &a.error)) {
       continue;

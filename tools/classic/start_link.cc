@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "cipe/control/schema.h"
 #include "config/classic_parser.h"
+#include "config/file.h"
 #include "control/reply.h"
 #include "tools/cipectl/start.h"
 #include "tools/classic/link_files.h"
@@ -50,11 +51,24 @@ absl::StatusOr<std::set<std::string>> TunnelsUp(const cipectl::Options& where, b
   return names;
 }
 
+// `cipectl up NAME` must go on meaning the tunnel of that file, and not one of protocol 3.
+absl::Status CheckNoTunnelFile(const cipectl::Options& where, const std::string& name) {
+  const std::string path = absl::StrCat(Absolute(where.config_dir), "/", name, ".conf");
+  const auto file = config::ReadFile(path, config::kMaxConfigFileSize);
+  if (absl::IsNotFound(file.status())) return absl::OkStatus();
+  if (file.ok() && config::LooksClassic(file->text.UnsafeView())) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat("device ", name, " is the name of the tunnel that ",
+                                               path, " configures; choose another with device="));
+}
+
 absl::StatusOr<std::string> ChooseName(const cipectl::Options& where, const LinkFiles& files,
                                        const config::ClassicOptions& options,
                                        const std::set<std::string>& up) {
   if (!options.device.empty()) {
-    if (!up.contains(options.device)) return options.device;
+    if (!up.contains(options.device)) {
+      CIPE_RETURN_IF_ERROR(CheckNoTunnelFile(where, options.device));
+      return options.device;
+    }
     return absl::AlreadyExistsError(absl::StrCat("device ", options.device,
                                                  " is up already; take it down with 'cipectl down ",
                                                  options.device, "', or choose another"));
@@ -73,7 +87,10 @@ absl::StatusOr<config::ClassicOptions> MergeOptions(const Request& request) {
   config::ClassicParser parser(request.cipher, config::SystemNames());
   const std::string defaults = Absolute(request.where.config_dir) + "/options";
   std::error_code error;
-  if (std::filesystem::exists(defaults, error)) CIPE_RETURN_IF_ERROR(AddFile(defaults, &parser));
+  // A link that leads nowhere is a mistake, and not the absence of a file.
+  const auto there = std::filesystem::symlink_status(defaults, error);
+  if (there.type() != std::filesystem::file_type::not_found)
+    CIPE_RETURN_IF_ERROR(AddFile(defaults, &parser));
   if (!request.file.empty() && request.file != defaults) {
     CIPE_RETURN_IF_ERROR(AddFile(request.file, &parser));
   }

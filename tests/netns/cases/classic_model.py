@@ -166,17 +166,23 @@ def roaming(lab):
 
 
 def silent_start(lab):
-    """peer=0.0.0.0:0: nothing is sent to anybody before a peer with the key was heard."""
+    """peer=0.0.0.0:0: nobody is sent anything before a peer with the key was heard, but for a question
+    to who sends under a key of before, once a second."""
     pair = two_hosts(lab)
     model = start_model(pair.b)
     pair.a.write("options", f"key {KEY}\ntokxc 1\n")
     pair.a.type("ciped-cb me=10.0.0.1:6789 peer=0.0.0.0:0 ipaddr=10.0.1.1 ptpaddr=10.0.1.2")
     time.sleep(2)
     expect(not model.do("state")["events"], f"something was sent: {model.state}")
+    model.do("lose", way="in", kind="NK_REQ", count=1000)  # as if it did not have the key
     model.do("hostile", what="foreign_key")
     model.do("hostile", what="junk")
     time.sleep(0.5)
+    heard = model.do("state")["events"]
+    asked = sum(count for name, count in heard.items() if name.endswith("NK_REQ"))
+    expect(asked <= 3, f"a stranger was asked {asked} times: {heard}")
     expect(not pair.a.peer()["endpoint"], f"a stranger became the peer: {pair.a.peer()}")
+    model.do("lose", way="in", kind="NK_REQ", count=0)
     model.ping()
     expect(pair.a.peer()["endpoint"] == "10.0.0.2:6543", f"endpoint: {pair.a.peer()}")
     labs.ping(pair.a, "10.0.1.2")

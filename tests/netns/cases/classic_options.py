@@ -166,16 +166,20 @@ def outer_header(lab):
     pair.a.write("options", f"key {KEY}\ntokxc 1\n")
     # Without this the checksum is filled in by a network card that is none.
     pair.a.run("ethtool", "-K", "eth0", "tx", "off")
-    for words, ttl, checksum in (("", 33, r"udp sum ok"), ("cttl=77", 77, r"udp sum ok"),
-                                 ("udpsum=0", 33, r"no cksum")):
+    for words, ttl, checksum, discovery, flags in (
+            ("", 33, r"udp sum ok", "do", r"flags \[DF\]"),
+            ("cttl=77", 77, r"udp sum ok", "dont", r"flags \[none\]"),
+            ("udpsum=0", 33, r"no cksum", "do", r"flags \[DF\]")):
         pair.a.type(f"ciped-cb {LINK} {words}".strip())
         labs.ping(pair.a, "10.0.1.2")
         capture = pair.b.start("tcpdump", "-n", "-l", "-vv", "-c", 2, "-i", "eth0",
                                "udp and src host 10.0.0.1")
         labs.wait_for("tcpdump to listen", lambda c=capture: "listening" in c.stdout.readline())
-        pair.a.run("ping", "-n", "-c", 3, "-i", "0.2", "-W", 2, "-t", 33, "-Q", "0x10", "10.0.1.2")
+        pair.a.run("ping", "-n", "-c", 3, "-i", "0.2", "-W", 2, "-t", 33, "-Q", "0x10",
+                   "-M", discovery, "10.0.1.2")
         text, _ = capture.communicate(timeout=15)
-        expect(len(re.findall(checksum, text)) == 2, f"{words!r}: no {checksum!r} twice in {text}")
+        for wanted in (checksum, flags):
+            expect(len(re.findall(wanted, text)) == 2, f"{words!r}: no {wanted!r} twice in {text}")
         outer = model.do("state")["outer"]
         expect(outer == {"ttl": ttl, "tos": 0x10}, f"{words!r}: outer header has {outer}")
         down(pair.a, "cipcb0")

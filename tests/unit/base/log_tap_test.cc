@@ -37,6 +37,16 @@ TEST(LogTap, OnlyLinesWithTheWholeWord) {
   EXPECT_EQ(pipe.Read(), "");
 }
 
+// Terminals obey U+0080 to U+009F as they do escape sequences.
+TEST(Log, ControlCharactersAreEscapedAndLettersAreNot) {
+  testing::internal::CaptureStderr();
+  Log(Severity::kError,
+      "a\x1b[2J \xc2\x9b\x32J \x9b \xff \xe2\x82 \xed\xa0\x80 K\xc3\xb6ln \xe2\x82\xac");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "a\\x1b[2J \\xc2\\x9b2J \\x9b \\xff \\xe2\\x82 \\xed\\xa0\\x80 K\xc3\xb6ln "
+            "\xe2\x82\xac\n");
+}
+
 TEST(LogTap, FullTapNeverBlocks) {
   Pipe pipe;
   AddLogTap("full", std::move(pipe.writer));

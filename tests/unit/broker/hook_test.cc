@@ -187,6 +187,41 @@ TEST_F(HookTest, BackgroundProgramsDoNotHoldTheScript) {
   EXPECT_TRUE(results_[0].ok());
 }
 
+// A pipe closed under it would end it with SIGPIPE.
+TEST_F(HookTest, WhatBackgroundProgramsWriteIsStillRead) {
+  runner_.Run(Script("(for i in 1 2 3; do sleep 0.2; echo bg $i; done; touch " + dir_ +
+                     "/done) & echo fg"));
+  RunAll();
+  EXPECT_EQ(runner_.pending(), 0u);
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 100 && !std::filesystem::exists(dir_ + "/done"); ++i) {
+    ASSERT_TRUE(loop_->RunOnce(milliseconds(50)).ok());
+  }
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(loop_->RunOnce(milliseconds(10)).ok());
+  log_ += testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(std::filesystem::exists(dir_ + "/done"));
+  EXPECT_THAT(log_, HasSubstr("ip-up: fg\n"));
+  EXPECT_THAT(log_, HasSubstr("ip-up: bg 3\n"));
+}
+
+TEST_F(HookTest, WhatIsCutOffIsSaid) {
+  testing::internal::CaptureStderr();
+  {
+    HookRunner runner(*loop_, geteuid());
+    runner.Run(Script("sleep 60"));
+    HookJob second = Script("true", "down");
+    second.label = "ip-down";
+    runner.Run(second);
+    loop_->After(milliseconds(100), [&] { runner.Hurry(); });
+    const auto start = std::chrono::steady_clock::now();
+    runner.Drain(seconds(50));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(5));
+  }
+  log_ += testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log_, HasSubstr("ip-up: cut off"));
+  EXPECT_THAT(log_, HasSubstr("ip-down: not run"));
+}
+
 TEST_F(HookTest, DestructionKillsWhatRuns) {
   const auto start = std::chrono::steady_clock::now();
   {

@@ -30,7 +30,7 @@ TEST(ExchangeTest, BothDirectionsAreAgreedInOneRoundTrip) {
     EXPECT_FALSE(end.exchange->exchanging());
   }
   t.Run(60s);
-  EXPECT_EQ(t.ends[0].sent.size(), 2u) << "something was sent without need";
+  EXPECT_EQ(t.ends[0].sent.size(), 3u) << "something was sent without need";
 }
 
 TEST(ExchangeTest, IndicationsGoUnderTheStaticKeyAlways) {
@@ -261,12 +261,12 @@ TEST(ExchangeTest, RequestsInAFloodAreAnsweredOnceASecond) {
   t.Start(0);
   t.Start(1);
   t.Run(2s);
-  const size_t before = t.ends[0].sent.size();
+  const int before = Count(t.ends[0].sent, Kind::kIndication);
   Block request;
   request.kind = Kind::kRequest;
   t.on_step = [&] { t.Apply(0, t.ends[0].exchange->OnBlock(request, Under::kStatic, t.now, {})); };
   t.Run(3s);
-  EXPECT_EQ(t.ends[0].sent.size() - before, 3u);
+  EXPECT_EQ(Count(t.ends[0].sent, Kind::kIndication) - before, 3);
   EXPECT_GT(t.ends[0].drops[cipe_drop_rx_classic_too_often], 2900);
 }
 
@@ -370,11 +370,51 @@ TEST(ExchangeTest, SpecialValuesOfMaxerr) {
     TwoEnds t(timing);
     t.Start(0);
     int borne = 0;
-    for (; borne < 100 && t.ends[0].ended.empty(); ++borne, t.now += 1s) {
+    for (; borne < 100 && t.ends[0].ended.empty(); ++borne) {
       t.Apply(0, t.ends[0].exchange->OnNetworkError(t.now));
+      EXPECT_TRUE(t.ends[0].ended.empty()) << "the peer was given no last chance";
+      t.now += 1s;
+      t.Apply(0, t.ends[0].exchange->Tick(t.now));
     }
     EXPECT_EQ(borne, max_errors < 0 ? 100 : max_errors + 1) << max_errors;
   }
+}
+
+TEST(ExchangeTest, APeerThatIsHeardTakesErrorsAway) {
+  Timing timing;
+  timing.max_errors = 3;
+  TwoEnds t(timing);
+  t.Start(0);
+  t.Start(1);
+  t.Run(1s);
+  for (int i = 0; i < 50; ++i) {
+    t.Apply(0, t.ends[0].exchange->OnNetworkError(t.now));
+    t.now += 1100ms;
+    if (i % 3 == 2) t.ends[0].exchange->Heard(t.now - 1ms);
+    t.Apply(0, t.ends[0].exchange->Tick(t.now));
+    ASSERT_TRUE(t.ends[0].ended.empty()) << i;
+  }
+  // What came before the error says nothing.
+  for (int i = 0; i < 5; ++i) {
+    t.Apply(0, t.ends[0].exchange->OnNetworkError(t.now));
+    t.ends[0].exchange->Heard(t.now - 1ms);
+    t.now += 1100ms;
+    t.Apply(0, t.ends[0].exchange->Tick(t.now));
+  }
+  EXPECT_FALSE(t.ends[0].ended.empty());
+}
+
+TEST(ExchangeTest, WhatCannotBeOpenedIsAskedAboutNowAndThen) {
+  TwoEnds t;
+  t.Start(0);
+  t.Start(1);
+  t.Run(1s);
+  const int before = Count(t.ends[0].sent, Kind::kRequest);
+  for (int i = 0; i < 20; ++i) {
+    t.Apply(0, t.ends[0].exchange->OnBadPackets(t.now));
+    t.Run(1s);
+  }
+  EXPECT_EQ(Count(t.ends[0].sent, Kind::kRequest) - before, 4);
 }
 
 TEST(ExchangeTest, ErrorsInABurstCountOnce) {

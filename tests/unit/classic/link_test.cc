@@ -138,6 +138,45 @@ TEST_F(LinkTest, AKeyThatThePeerNeverUsesPushesNothingOut) {
   }
 }
 
+// Keys of former sessions, each with data that was recorded under it.
+TEST_F(LinkTest, KeysOfFormerSessionsLeaveTheOneInUse) {
+  auto sender = Make(), receiver = Make(), former = Make();
+  ASSERT_TRUE(sender->InstallSendKey(KeyNumber(1), now_, 600s).ok());
+  ASSERT_TRUE(receiver->InstallReceiveKey(KeyNumber(1), now_, 1200s).ok());
+  EXPECT_EQ(Open(*receiver, Seal(*sender)).drop, 0);
+  for (uint64_t n = 2; n < 5; ++n) {
+    now_ += 1s;
+    ASSERT_TRUE(former->InstallSendKey(KeyNumber(n), now_, 600s).ok());
+    ASSERT_TRUE(receiver->InstallReceiveKey(KeyNumber(n), now_, 1200s).ok());
+    EXPECT_EQ(Open(*receiver, Seal(*former)).under, Under::kDynamic);
+    EXPECT_EQ(Open(*receiver, Seal(*sender)).under, Under::kPrevious);
+  }
+}
+
+TEST_F(LinkTest, AKeyThatOpensNothingIsReported) {
+  auto sender = Make(), receiver = Make();
+  ASSERT_TRUE(receiver->InstallReceiveKey(KeyNumber(1), now_, 1200s).ok());
+  ASSERT_TRUE(sender->InstallSendKey(KeyNumber(2), now_, 600s).ok());
+  int reports = 0;
+  for (int i = 0; i < 50; ++i, now_ += 100ms) {
+    report_ = {};
+    EXPECT_EQ(Open(*receiver, Seal(*sender)).drop, cipe_drop_rx_classic_crc);
+    reports += report_.bad_packets;
+  }
+  EXPECT_EQ(reports, 3);  // 2 s, 3 s, 4 s
+  EXPECT_TRUE(receiver->Due(now_).bad_packets);
+  // Rubbish between good packets is no news.
+  ASSERT_TRUE(sender->InstallSendKey(KeyNumber(1), now_, 600s).ok());
+  for (int i = 0; i < 50; ++i, now_ += 100ms) {
+    report_ = {};
+    if (i % 10 == 0) {
+      EXPECT_EQ(Open(*receiver, Seal(*sender)).drop, 0);
+    }
+    Open(*receiver, std::vector<uint8_t>(48, 0x80));
+    EXPECT_FALSE(report_.bad_packets) << i;
+  }
+}
+
 TEST_F(LinkTest, ARetiredKeyIsHeardForAWhileAndANewOneAskedFor) {
   auto sender = Make(), receiver = Make();
   ASSERT_TRUE(sender->InstallSendKey(KeyNumber(1), now_, 600s).ok());

@@ -77,6 +77,29 @@ TEST_F(ClassicFileTest, LinksAreJudgedByWhatTheyLeadTo) {
   EXPECT_THAT(ErrorOf(dir_ + "/link"), HasSubstr("/open: may be written"));
 }
 
+// Who may write where a link stands chooses the file, wherever the link leads.
+TEST_F(ClassicFileTest, DirectoriesOfLinksAreChecked) {
+  const std::string path = Write("options", 0600);
+  const std::string open = dir_ + "/open";
+  std::filesystem::create_directory(open);
+  std::filesystem::create_symlink(path, open + "/hop");
+  std::filesystem::create_symlink(open + "/hop", dir_ + "/first");
+  std::filesystem::create_symlink("../options", open + "/relative");
+  for (const std::string& link : {open + "/hop", dir_ + "/first", open + "/relative"}) {
+    EXPECT_TRUE(ReadOptionsFile(link).ok()) << link;
+  }
+  chmod(open.c_str(), 0777);
+  for (const std::string& link : {open + "/hop", dir_ + "/first", open + "/relative"}) {
+    EXPECT_THAT(ErrorOf(link), HasSubstr("/open: may be written")) << link;
+  }
+  std::filesystem::create_symlink(dir_ + "/round", dir_ + "/round");
+  EXPECT_THAT(ErrorOf(dir_ + "/round"), HasSubstr("symbolic links"));
+  if (geteuid() != 0) return;
+  chmod(open.c_str(), 01777);
+  ASSERT_EQ(lchown((open + "/hop").c_str(), 12345, 0), 0);
+  EXPECT_THAT(ErrorOf(open + "/hop"), HasSubstr("belongs to user 12345"));
+}
+
 TEST_F(ClassicFileTest, OnlyRegularFiles) {
   EXPECT_THAT(ErrorOf(dir_), HasSubstr("not a regular file"));
   ASSERT_EQ(mkfifo((dir_ + "/pipe").c_str(), 0600), 0);

@@ -191,6 +191,7 @@ TEST(ClassicParser, NamesNeedALookup) {
   NameLookup names;
   names.host = [](const std::string& host) -> absl::StatusOr<IpAddress> {
     if (host == "inside") return IpAddress::Parse("10.7.7.7");
+    if (host == "outside") return IpAddress::Parse("10.9.9.9");
     return absl::InvalidArgumentError("cannot resolve " + host);
   };
   names.service = [](const std::string& service,
@@ -199,14 +200,31 @@ TEST(ClassicParser, NamesNeedALookup) {
     return absl::InvalidArgumentError("no service");
   };
   ClassicParser parser(ClassicCipher::kBlowfish, names);
-  ASSERT_TRUE(parser.AddFile("/o", Full("ipaddr inside\npeer vpn:cipe\nme inside:cipe\n")).ok());
+  ASSERT_TRUE(parser.AddFile("/o", Full("ipaddr inside\npeer vpn:cipe\nme outside:cipe\n")).ok());
   EXPECT_THAT(std::string(parser.AddFile("/o", "ptpaddr other").message()),
               HasSubstr("/o:1:9: cannot resolve other"));
   const auto o = parser.Finish();
   ASSERT_TRUE(o.ok()) << o.status();
   EXPECT_EQ(o->ipaddr.ToString(), "10.7.7.7");
   EXPECT_EQ(o->peer.ToString(), "vpn:963");
-  EXPECT_EQ(o->me.ToString(), "10.7.7.7:963");
+  EXPECT_EQ(o->me.ToString(), "10.9.9.9:963");
+}
+
+// The tunnel's own packets would be routed into it, or the netdev have an address of nobody.
+TEST(ClassicParser, InnerAddressesThatCannotBe) {
+  EXPECT_THAT(ErrorOf(Full("peer 10.0.1.2:6543\n")), HasSubstr("the peer's carrier address"));
+  EXPECT_THAT(ErrorOf(Full("me 10.0.1.1:6789\n")), HasSubstr("carrier address of `me`"));
+  EXPECT_THAT(ErrorOf(Full("peer 10.0.1.1:6543\n")), HasSubstr("the peer's carrier address"));
+  for (const char* address :
+       {"255.255.255.255", "127.0.0.1", "224.0.1.1", "240.0.0.1", "0.0.0.5"}) {
+    for (const char* option : {"ipaddr", "ptpaddr"}) {
+      EXPECT_THAT(ErrorOf(Full(absl::StrCat(option, " ", address, "\n"))),
+                  testing::AllOf(HasSubstr("/o:6:1: found "), HasSubstr(address)));
+    }
+  }
+  EXPECT_TRUE(Parse(Full("ptpaddr 0.0.0.0\n")).ok());
+  EXPECT_TRUE(Parse(Full("peer 0.0.0.0:0\n")).ok());
+  EXPECT_TRUE(Parse(Full("peer 0.0.0.0:0\nptpaddr 0.0.0.0\n")).ok());
 }
 
 TEST(ClassicParser, SpecialValuesAndLimits) {
@@ -340,6 +358,29 @@ TEST(ClassicParser, AsATunnel) {
   EXPECT_THAT(
       std::string(ParseTunnel("t", "/t.conf", Full("device cipcb0\n"), nullptr).status().message()),
       HasSubstr("found device cipcb0, expected t"));
+}
+
+TEST(CheckAcross, ClassicTunnelsWithTheSameRoute) {
+  const auto tunnel = [](const char* name, const char* ptpaddr, int metric) {
+    ClassicOptions o;
+    o.nokey = true;
+    o.peer = {"192.0.2.1", 6543};
+    o.ipaddr = *IpAddress::Parse("10.0.1.1");
+    o.ptpaddr = *IpAddress::Parse(ptpaddr);
+    o.metric = metric;
+    return ClassicTunnel(name, "/x", std::move(o));
+  };
+  const auto check = [](Tunnel a, Tunnel b) {
+    std::vector<Tunnel> both;
+    both.push_back(std::move(a));
+    both.push_back(std::move(b));
+    return CheckAcross(both);
+  };
+  const absl::Status status = check(tunnel("a", "10.0.1.2", 0), tunnel("b", "10.0.1.2", 0));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'a' and 'b' have the same ptpaddr"));
+  EXPECT_TRUE(check(tunnel("a", "10.0.1.2", 0), tunnel("b", "10.0.1.2", 5)).ok());
+  EXPECT_TRUE(check(tunnel("a", "10.0.1.2", 0), tunnel("b", "10.0.1.3", 0)).ok());
+  EXPECT_TRUE(check(tunnel("a", "0.0.0.0", 0), tunnel("b", "0.0.0.0", 0)).ok());
 }
 
 TEST(LooksClassic, TellsTheTwoGrammarsApart) {

@@ -77,6 +77,8 @@ TEST(Convert, WhatIsNotKnownIsLeftOut) {
   const Ends ends = Parse(*converted);
   EXPECT_TRUE(ends.here.peers[0].endpoints.empty());
   EXPECT_TRUE(ends.there.peers[0].endpoints.empty());
+  EXPECT_THAT(std::string(converted->there.UnsafeView()), HasSubstr("FILL IN"));
+  EXPECT_THAT(std::string(converted->here.UnsafeView()), testing::Not(HasSubstr("FILL IN")));
   EXPECT_EQ(ends.here.listen_port, 6789);  // somebody has to be found
   EXPECT_THAT(
       std::string(Convert(Classic("ptpaddr 0.0.0.0\n"), "cipe", false, rng).status().message()),

@@ -122,6 +122,15 @@ TEST(UdpPort, RefusesWhatDoesNotFit) {
   EXPECT_EQ(UdpPort::MaxRun(65487, Family::kIpv6), 1u);
 }
 
+TEST(UdpSocket, BroadcastAndOneselfAreNoOtherHost) {
+  EXPECT_FALSE(MayBeOtherHost(*Endpoint::Parse("127.255.255.255:6789"), 1));
+  EXPECT_FALSE(MayBeOtherHost(*Endpoint::Parse("255.255.255.255:6789"), 1));
+  EXPECT_FALSE(MayBeOtherHost(*Endpoint::Parse("127.0.0.1:6789"), 6789));
+  // Another tunnel of this host, or somebody who cannot be reached just now.
+  EXPECT_TRUE(MayBeOtherHost(*Endpoint::Parse("127.0.0.1:6543"), 6789));
+  EXPECT_TRUE(MayBeOtherHost(*Endpoint::Parse("192.0.2.7:6789"), 6789));
+}
+
 TEST(UdpSocket, BothFamiliesShareAPortAndSecondComersAreTold) {
   absl::StatusOr<UdpSockets> first = OpenUdpSockets({});
   ASSERT_TRUE(first.ok()) << first.status();

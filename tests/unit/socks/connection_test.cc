@@ -127,6 +127,58 @@ TEST_F(SocksConnectionTest, ComesBackWhenTheServerCloses) {
   connection.reset();
 }
 
+TEST_F(SocksConnectionTest, RelaysThatCannotBeAreRefused) {
+  const std::vector<std::vector<uint8_t>> relays = {
+      {224, 0, 0, 9}, {255, 255, 255, 255}, {0, 0, 0, 5}, {127, 0, 0, 9}};
+  Server server([&](int fd, int number) {
+    if (!Hear(fd, 3)) return;
+    Say(fd, {5, 0});
+    if (!Hear(fd, 10)) return;
+    std::vector<uint8_t> answer = {5, 0, 0, 1};
+    const auto& relay = relays[static_cast<size_t>(number - 1) % relays.size()];
+    answer.insert(answer.end(), relay.begin(), relay.end());
+    answer.insert(answer.end(), {0x1a, 0x85});
+    Say(fd, answer);
+    Hear(fd, 1);
+  });
+  auto connection = Make(server.endpoint());
+  ASSERT_TRUE(RunUntil([&] { return relays_.size() >= relays.size(); }));
+  for (size_t i = 0; i < relays.size(); ++i) {
+    EXPECT_EQ(relays_[i], "");
+    EXPECT_THAT(texts_[i], HasSubstr("its relay "));
+  }
+  connection.reset();
+}
+
+TEST_F(SocksConnectionTest, AServerThatGoesOnTalkingIsLeft) {
+  Server server([](int fd, int) {
+    Associate(fd);
+    const std::vector<uint8_t> noise(1000, 7);
+    for (int i = 0; i < 1000; ++i) {
+      if (send(fd, noise.data(), noise.size(), MSG_NOSIGNAL) < 0) return;
+    }
+  });
+  auto connection = Make(server.endpoint());
+  ASSERT_TRUE(RunUntil([&] { return texts_.size() >= 2; }));
+  EXPECT_THAT(texts_[1], HasSubstr("goes on talking"));
+  connection.reset();
+}
+
+// Associates and closes, again and again: no reason to be in a hurry.
+TEST_F(SocksConnectionTest, ShortAssociationsPauseLongerEachTime) {
+  Server server([](int fd, int) {
+    Associate(fd);
+    usleep(20'000);
+  });
+  auto connection = Make(server.endpoint());
+  ASSERT_TRUE(RunUntil([&] { return texts_.size() >= 8; }));
+  EXPECT_THAT(texts_[1], HasSubstr("again in 30 ms"));
+  EXPECT_THAT(texts_[3], HasSubstr("again in 60 ms"));
+  EXPECT_THAT(texts_[5], HasSubstr("again in 120 ms"));
+  EXPECT_THAT(texts_[7], HasSubstr("again in 200 ms"));
+  connection.reset();
+}
+
 TEST_F(SocksConnectionTest, SilenceAndRefusalsPauseLongerEachTime) {
   Server server([](int fd, int number) {
     if (number == 1) {
