@@ -101,6 +101,12 @@ void Engine::PathMtuChanged(const Peer& peer, uint32_t before) {
   Log(Severity::kInfo, peer.tunnel->config.name, ": path MTU of peer ", peer.config.name, " is ",
       peer.path.limit.load(), " now, was ", before, " (",
       session::PathMtuSourceName(prober.source()), ")");
+  world_.Report({control::EventKind::kPathMtuChanged,
+                 peer.tunnel->config.name,
+                 peer.config.name,
+                 {{"path_mtu", peer.path.limit.load()},
+                  {"before", before},
+                  {"source", session::PathMtuSourceName(prober.source())}}});
 }
 
 void Engine::PathMtuKnown(const ipc::PathMtuKnown& known) {

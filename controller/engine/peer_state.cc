@@ -19,9 +19,11 @@ void Engine::NotePeerState(Peer& peer, PeerState state) {
   const std::string& tunnel = peer.tunnel->config.name;
   if (state == PeerState::kDead) {
     Log(Severity::kWarning, tunnel, ": peer ", peer.config.name, " is dead: ", Dead(peer).why);
+    world_.Report({control::EventKind::kDead, tunnel, peer.config.name, {{"why", Dead(peer).why}}});
   } else if (before == PeerState::kDead) {
     Log(Severity::kNotice, tunnel, ": peer ", peer.config.name, " is alive again at ",
         peer.path.path.Get().remote.ToString());
+    world_.Report({control::EventKind::kAlive, tunnel, peer.config.name});
   }
 }
 
