@@ -142,7 +142,6 @@ def faulty(lab):
             (("AllowedIPs = ", "AllowedIPs = 10.62.0.0/16, 10.63.0.0/16, "), r"10\.62\.0\.0/16"),
             ((f"ListenPort = {PORT}", "ListenPort = 7777"), "port 7777 is in use"),
             (("Carrier = eth0", "Carrier = eth7"), "eth7"),
-            (("AllowedIPs = ", "AllowedIPs = 192.0.2.0/24, "), "AllowedIPs 192.0.2.0/24"),
             (("[Peer]", "Suite = chacha20poly1305\n[Peer]"), f"cipectl down {TUNNEL}")):
         pair.a.write(f"{TUNNEL}.conf", good)
         edit(pair.a, change, ("[Interface]\n", "[Interface]\nAddress = 10.9.8.1/32\n"))
@@ -159,7 +158,8 @@ def faulty(lab):
 
 
 def drift(lab):
-    """What somebody else took away comes back, what he added stays."""
+    """What somebody else took away comes back, routes by themselves and the rest by reload; what he
+    added stays."""
     pair = make_pair(lab)
     pair.configure(peer={"AllowedIPs": None})
     for site in pair.both:
@@ -172,8 +172,7 @@ def drift(lab):
     pair.a.run("ip", "route", "add", "10.67.0.0/16", "dev", TUNNEL)
     pair.a.run("ip", "link", "set", TUNNEL, "mtu", 1300)
     said = reload(pair.a, "--dry-run").stdout
-    for pattern in ("10.82.0.0/16 is gone", "MTU 1300"):
-        expect(pattern in said, f"no {pattern!r} in {said}")
+    expect("MTU 1300" in said, f"no MTU in {said}")
     reload(pair.a)
     expect({"10.82.0.0/16", "10.67.0.0/16"} <= routes(pair.a), f"routes {routes(pair.a)}")
     expect("10.66.0.1/32" in addresses(pair.a), "a foreign address was removed")
