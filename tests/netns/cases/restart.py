@@ -89,6 +89,32 @@ def replaced(lab, datapath):
     pair.down()
 
 
+def replaced_default_route(lab):
+    """Table, mark, rules and reject routes are the successor's as they were; and it takes them away
+    in the end."""
+    pair = make_pair(lab)
+    pair.configure(only_here={"site-a": (
+        {"RejectWhenDown": "yes"}, {"AllowedIPs": "0.0.0.0/0, ::/0"})})
+    pair.up()
+    pair.ping_all()
+
+    def routing():
+        return [lab.quiet("ip", "-n", pair.a.namespace, family, *words)
+                for family in ("-4", "-6") for words in (("rule",), ("route", "show", "table", "all",
+                                                                    "proto", "205"))]
+
+    before, was = state(pair), routing()
+    expect(any("fwmark" in text for text in was), f"no rule with a mark: {was}")
+    replace(pair.a)
+    expect(routing() == was, f"routes and rules were {was}, are {routing()}")
+    pair.ping_all()
+    expect(state(pair) == before, f"sessions changed from {before} to {state(pair)}")
+    pair.a.run("ip", "rule", "del", "table", "main", "suppress_prefixlength", "0")
+    labs.wait_for("the rule to be put back", lambda: routing() == was)
+    pair.ping_all()
+    pair.down()
+
+
 def nobody_to_replace(lab):
     """`ciped --replace` is an ordinary start where none runs."""
     pair = make_pair(lab)
@@ -280,6 +306,7 @@ def stored(lab, other_format):
 CASES = {
     **{f"replace-{datapath}": functools.partial(replaced, datapath=datapath)
        for datapath in ("xdp", "afxdp", "socket")},
+    "replace-default-route": replaced_default_route,
     "replace-nobody": nobody_to_replace,
     "replace-dies-half-way": successor_dies,
     "replace-refused": refused,
