@@ -9,6 +9,7 @@ import socket
 import struct
 
 import lab as labs
+from classic_hosts import KEY, two_hosts
 from sites import TRAFFIC, TUNNEL, drops, expect, make_pair
 
 RATE, SECONDS = 1000, 6
@@ -113,6 +114,26 @@ def replaced_default_route(lab):
     labs.wait_for("the rule to be put back", lambda: routing() == was)
     pair.ping_all()
     pair.down()
+
+
+def replaced_classic(lab):
+    """Protocol 3 agrees on new keys, keeps its netdev, and runs no script again."""
+    pair = two_hosts(lab)
+    for host in pair.both:
+        host.write("options", f"key {KEY}\n")
+    pair.a.script("ip-up")
+    pair.a.script("ip-down")
+    pair.a.type("ciped-cb me=10.0.0.1:6789 peer=10.0.0.2:6543 ipaddr=10.0.1.1 ptpaddr=10.0.1.2")
+    pair.b.type("ciped-cb me=10.0.0.2:6543 peer=10.0.0.1:6789 ipaddr=10.0.1.2 ptpaddr=10.0.1.1")
+    labs.ping(pair.a, "10.0.1.2")
+    index = pair.a.run("cat", "/sys/class/net/cipcb0/ifindex").stdout
+    pair.a.run(labs.BIN / "ciped", "--replace", "--daemon", timeout=60)
+    expect(pair.a.run("cat", "/sys/class/net/cipcb0/ifindex").stdout == index, "another netdev")
+    labs.wait_for("a ping again", lambda: labs.ping(pair.a, "10.0.1.2", count=1, check=False), 15)
+    labs.ping(pair.b, "10.0.1.1")
+    pair.down()
+    pair.a.wait_call("ip-down")
+    expect(len(pair.a.calls("ip-up")) == 1, f"ip-up ran {len(pair.a.calls('ip-up'))} times")
 
 
 def nobody_to_replace(lab):
@@ -307,6 +328,7 @@ CASES = {
     **{f"replace-{datapath}": functools.partial(replaced, datapath=datapath)
        for datapath in ("xdp", "afxdp", "socket")},
     "replace-default-route": replaced_default_route,
+    "replace-classic": replaced_classic,
     "replace-nobody": nobody_to_replace,
     "replace-dies-half-way": successor_dies,
     "replace-refused": refused,
