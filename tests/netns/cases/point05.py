@@ -54,7 +54,7 @@ def port(lab, outer):
 
     def translate(to):
         pair.nat(f"{saddr} udp sport {PORT} snat {'ip' if outer == 4 else 'ip6'} to "
-                 f"{endpoint(outside, to)}", udp_timeout=1)
+                 f"{endpoint(outside, to)}", udp_timeout=4)
     translate(7001)
     pair.configure(only_here={"site-b": ({}, {"Endpoint": None})})
     pair.b.up("tun", "--no-wait")
@@ -64,7 +64,7 @@ def port(lab, outer):
     before = handshakes(pair)
     for to in (7002, 7003):
         translate(to)
-        time.sleep(3)  # nothing goes through, and the router forgets
+        time.sleep(6)  # nothing goes through, and the router forgets
         labs.ping(pair.a, pair.inner(pair.b))
         pair.wait_endpoint(pair.b, endpoint(outside, to), 5)
         pair.ping_all()
