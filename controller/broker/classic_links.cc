@@ -43,7 +43,7 @@ std::string OwnCarrier(netlink::Socket* socket, const Tunnel& tunnel) {
 bool IsUsablePtpaddr(const IpAddress& address, const config::ClassicOptions& options,
                      const Endpoint& peer) {
   if (!address.is_v4() || address == options.ipaddr || address == peer.address) return false;
-  return address.octets[0] != 127 && config::WhyNoHost(address).empty();
+  return config::WhyNoInnerHost(address).empty();
 }
 
 std::vector<std::pair<std::string, std::string>> Environment(const config::ClassicOptions& o,

@@ -3,15 +3,13 @@
 //
 // Each end invents the key of its own sending direction, offers it (NK_IND, under the static key)
 // and uses it once the peer has acknowledged it (NK_ACK). Nothing of the 1999 wire is changed;
-// three habits are better than its:
+// these habits are better than its:
 //  - an offer not answered is repeated after 1/4, 1/2, 1 ... seconds, a fresh key is offered every
 //    tokxc; after a network error only the latter, for nobody is there;
-//  - once our key was acknowledged something goes out under it, be it CT_DUMMY: the peer sees that
-//  the
-//    key is used, and where we are now;
+//  - once our key was acknowledged something goes out under it, be it CT_DUMMY: the peer sees
+//    that the key is used, and where we are now;
 //  - a new key that comes from elsewhere is answered with an offer of ours: who acknowledges that
-//  is
-//    no replay;
+//    is no replay;
 //  - a key offered once is never installed again (replays), but acknowledged again while current;
 //  - NK_ACK goes under the kind of key that NK_IND came under, so that a restarted peer can read
 //    it;

@@ -284,9 +284,8 @@ absl::Status ClassicParser::CheckInnerAddresses() const {
   }
   for (const auto& [name, address] : {std::pair{"ipaddr", o.ipaddr}, {"ptpaddr", o.ptpaddr}}) {
     if (address == o.ptpaddr && o.LearnsPtpaddr()) continue;
-    const std::string why = WhyNoHost(address);
+    const std::string why = WhyNoInnerHost(address);
     if (!why.empty()) return at(name, address, absl::StrCat("which ", why));
-    if (address.octets[0] == 127) return at(name, address, "which means this host to every host");
   }
   if (o.ipaddr == o.ptpaddr) {
     return at("ptpaddr", o.ptpaddr, "the same address as ipaddr; expected the other end's");

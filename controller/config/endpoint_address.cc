@@ -32,4 +32,11 @@ std::string WhyNoHost(const IpAddress& address) {
   return "";
 }
 
+std::string WhyNoInnerHost(const IpAddress& address) {
+  const auto& o = address.octets;
+  const bool zeros = std::all_of(o.begin(), o.begin() + 15, [](uint8_t b) { return b == 0; });
+  const bool loopback = address.is_v4() ? o[0] == 127 : zeros && o[15] == 1;
+  return loopback ? "means this host to every host" : WhyNoHost(address);
+}
+
 }  // namespace cipe::config

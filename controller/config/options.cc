@@ -1,7 +1,6 @@
 #include "config/options.h"
 
 #include <algorithm>
-#include <array>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -180,14 +179,8 @@ absl::StatusOr<IpPrefix> ParsePrefix(absl::string_view text) {
 }
 
 absl::Status CheckTunnelAddress(const IpAddress& address) {
-  constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  const auto& o = address.octets;
   // Protocol 5 announces them: docs/protocol.md, section 2.6.
-  const bool v4 = o[0] != 0 && o[0] != 127 && o[0] < 224;
-  const bool loopback = address == *IpAddress::Parse("::1");
-  const bool mapped = std::equal(kMapped.begin(), kMapped.end(), o.begin());
-  const bool v6 = !address.is_unspecified() && !loopback && !mapped && o[0] != 0xff;
-  if (address.is_v4() ? v4 : v6) return absl::OkStatus();
+  if (WhyNoInnerHost(address).empty()) return absl::OkStatus();
   return Expected(
       address.ToString(),
       "a unicast address of a host (no multicast, loopback, unspecified or mapped one)");

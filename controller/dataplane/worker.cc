@@ -93,8 +93,7 @@ void Worker::RunCommands() {
 
 void Worker::Turn(int timeout_ms) {
   epoll_event ready[32];
-  int n;
-  n = busy_.empty() && !worked_ ? 0 : epoll_wait(epoll_.get(), ready, 32, 0);
+  int n = busy_.empty() && !worked_ ? 0 : epoll_wait(epoll_.get(), ready, 32, 0);
   if (n == 0 && busy_.empty() && worked_) {
     // Who fills our queues may wait for this very core: let it, and save both a wake-up.
     sched_yield();

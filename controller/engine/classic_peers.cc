@@ -11,6 +11,7 @@
 #include "classic/block.h"
 #include "classic/packet.h"
 #include "classic/socks_header.h"
+#include "config/endpoint_address.h"
 
 namespace cipe::engine {
 namespace {
@@ -42,9 +43,6 @@ classic::Timing TimingOf(const config::ClassicOptions& o) {
   t.max_errors = o.maxerr;
   return t;
 }
-
-// What the far end of a point-to-point netdev can have as its address.
-bool IsHostAddress(const uint8_t* v4) { return v4[0] != 0 && v4[0] != 127 && v4[0] < 224; }
 
 }  // namespace
 
@@ -301,7 +299,7 @@ void ClassicPeers::OnInner(Peer& peer, const Event& event) {
   const IpAddress source = IpAddress::V4(event.data.data());
   const bool learns = !state.ptpaddr.is_set();
   if (learns &&
-      (!IsHostAddress(event.data.data()) || source == peer.tunnel->config.classic->ipaddr ||
+      (!config::WhyNoInnerHost(source).empty() || source == peer.tunnel->config.classic->ipaddr ||
        source == peer.path.path.Get().remote.address)) {
     // Not what anybody's netdev is called; perhaps the next packet says more.
     state.ask_inner = clock_.Now() + kAskAgain;

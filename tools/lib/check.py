@@ -45,6 +45,13 @@ def skip_reason(text):
     return lines[-1].removeprefix("skipped, because ") if lines else ""
 
 
+def failure_reason(case):
+    """The last words of what a failed case said: enough to know what it was, where the log is gone."""
+    elements = [e for e in case if e.tag in ("failure", "error")]
+    lines = (elements[0].get("message") or elements[0].text or "").strip().splitlines()
+    return " ".join(line.strip() for line in lines[-6:])[-1000:]
+
+
 def add_xml(tally, path):
     """Adds the cases of one GoogleTest or JUnit file; returns how many of them failed."""
     failures = 0
@@ -53,7 +60,7 @@ def add_xml(tally, path):
         skip = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             failures += 1
-            tally.add("failed", name)
+            tally.add("failed", name, failure_reason(case))
         elif skip is not None or case.get("result") in ("skipped", "suppressed"):
             tally.add("skipped", name, skip_reason(skip.get("message") if skip is not None else ""))
         elif case.get("status") == "notrun":
