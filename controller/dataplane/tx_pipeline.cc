@@ -54,7 +54,7 @@ void TxPipeline::Process(TunnelPath& tunnel, RunSink& sink, const packet::VnetHe
     tunnel.drops.Add(cipe_drop_tx_bad_inner);
     return;
   }
-  oversize_.NewPacket();
+  answers_.NewPacket();
   packet::Segment segment;
   while (segmenter_.Next(&segment)) Segment(tunnel, sink, segment.data, segment.size, now);
 }
@@ -70,6 +70,7 @@ void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, uint8_t* data, uint3
   const PeerMap* map = tunnel.peer_map.load(std::memory_order_acquire);
   PeerPath* found = map == nullptr ? nullptr : map->Find(ip.is_v4(), ip.destination());
   if (found == nullptr) {
+    answers_.Unreachable(sink, ip, now);
     tunnel.drops.Add(cipe_drop_tx_no_route);
     return;
   }
@@ -81,7 +82,7 @@ void TxPipeline::Segment(TunnelPath& tunnel, RunSink& sink, uint8_t* data, uint3
   }
   Session* session = peer.current.load(std::memory_order_acquire);
   if (session == nullptr || session->Expired(now)) {
-    Stage(tunnel, peer, data, size, now);
+    Stage(tunnel, peer, sink, data, size, now);
     return;
   }
   Fit(*session, sink, data, size, tunnel, now);
@@ -114,7 +115,7 @@ void TxPipeline::TooBig(Session& session, RunSink& sink, const uint8_t* data, ui
     return;
   }
   if (size <= most) return SealInto(session, sink, data, size, true, tunnel, now);
-  const bool told = oversize_.Answer(sink, ip, ip.is_v4() ? limit : most, now);
+  const bool told = answers_.TooBig(sink, ip, ip.is_v4() ? limit : most, now);
   peer.drops.Add(told ? cipe_drop_tx_too_big_told : cipe_drop_tx_too_big);
 }
 
@@ -218,9 +219,15 @@ void TxPipeline::WantHandshake(PeerPath& peer, uint32_t exhausted) {
   if (!events_.Push(event_)) peer.handshake_wanted = false;
 }
 
-void TxPipeline::Stage(TunnelPath& tunnel, PeerPath& peer, const uint8_t* data, uint32_t size,
-                       Instant now) {
+void TxPipeline::Stage(TunnelPath& tunnel, PeerPath& peer, RunSink& sink, const uint8_t* data,
+                       uint32_t size, Instant now) {
   WantHandshake(peer, 0);
+  // Peers that are not there must not take the room of one that soon is.
+  while (!staged_.empty() && now - staged_.front().since > kStagedLifetime) {
+    Expire(tunnel, sink, staged_.front(), now);
+    staged_bytes_ -= staged_.front().packet.size();
+    staged_.pop_front();
+  }
   const auto waiting = std::count_if(staged_.begin(), staged_.end(),
                                      [&](const Staged& s) { return s.peer == &peer; });
   if (staged_.size() >= kMaxStagedPerWorker || staged_bytes_ + size > kMaxStagedBytes ||
@@ -232,6 +239,16 @@ void TxPipeline::Stage(TunnelPath& tunnel, PeerPath& peer, const uint8_t* data, 
   staged_.push_back({&tunnel, &peer, now, std::vector<uint8_t>(data, data + size)});
 }
 
+// `sink` is `tunnel`'s; the senders of packets of others cannot be told.
+void TxPipeline::Expire(TunnelPath& tunnel, RunSink& sink, const Staged& s, Instant now) {
+  packet::IpView ip;
+  answers_.NewPacket();
+  if (s.tunnel == &tunnel && packet::ParseIp(s.packet.data(), s.packet.size(), &ip)) {
+    answers_.Unreachable(sink, ip, now);
+  }
+  s.peer->drops.Add(cipe_drop_tx_staging_expired);
+}
+
 void TxPipeline::FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now) {
   if (tunnel.classic != nullptr) return classic_.FlushStaged(tunnel, sink, now);
   for (size_t left = staged_.size(); left > 0; --left) {
@@ -239,10 +256,10 @@ void TxPipeline::FlushStaged(TunnelPath& tunnel, RunSink& sink, Instant now) {
     staged_.pop_front();
     Session* session = s.peer->current.load(std::memory_order_acquire);
     if (s.tunnel == &tunnel && session != nullptr && !session->Expired(now)) {
-      oversize_.NewPacket();
+      answers_.NewPacket();
       Fit(*session, sink, s.packet.data(), static_cast<uint32_t>(s.packet.size()), tunnel, now);
     } else if (now - s.since > kStagedLifetime) {
-      s.peer->drops.Add(cipe_drop_tx_staging_expired);
+      Expire(tunnel, sink, s, now);
     } else {
       staged_.push_back(std::move(s));
       continue;

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "dataplane/classic_tx.h"
 #include "dataplane/event.h"
+#include "dataplane/inside_answers.h"
 #include "dataplane/oversize.h"
 #include "dataplane/run_sink.h"
 #include "dataplane/tunnel_path.h"
@@ -57,8 +58,9 @@ class TxPipeline {
               TunnelPath& tunnel, Instant now);
   void SealInto(session::Session& session, RunSink& sink, const uint8_t* data, uint32_t size,
                 bool may_fragment, TunnelPath& tunnel, Instant now);
-  void Stage(TunnelPath& tunnel, session::PeerPath& peer, const uint8_t* data, uint32_t size,
-             Instant now);
+  void Stage(TunnelPath& tunnel, session::PeerPath& peer, RunSink& sink, const uint8_t* data,
+             uint32_t size, Instant now);
+  void Expire(TunnelPath& tunnel, RunSink& sink, const Staged& s, Instant now);
   void WantHandshake(session::PeerPath& peer, uint32_t exhausted);
 
   EventQueue& events_;
@@ -77,6 +79,7 @@ class TxPipeline {
   size_t staged_bytes_ = 0;
   ClassicTx classic_;
   Oversize oversize_;
+  InsideAnswers answers_;
   Event event_;
 };
 

@@ -95,6 +95,7 @@ TEST_F(Change, WhoGoesIsToldAndNothingOfHimIsLeft) {
   EXPECT_FALSE(pair.b->connected());
   pair.AToB(7);
   EXPECT_EQ(pair.a->Drops(cipe_drop_tx_no_route), 1u);
+  EXPECT_EQ(pair.a->answered.size(), 1u) << "its sender is told that nobody is there";
   pair.BToA(8);
   pair.Run(3s);
   EXPECT_TRUE(Tags(*pair.a).empty());

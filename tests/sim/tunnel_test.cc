@@ -68,6 +68,24 @@ TEST_P(EachKind, PacketsBeforeTheSessionWaitForIt) {
   EXPECT_EQ(net.b->delivered.size(), 50u);
 }
 
+// Peers that are not there must not keep the room of those that are.
+TEST(Staging, WhatWaitedTooLongMakesRoomAndItsSenderIsTold) {
+  Pair net;
+  net.network.filter = [](const Datagram&) { return false; };
+  for (uint32_t i = 0; i < 200; ++i) net.AToB(i);
+  EXPECT_EQ(net.a->Drops(cipe_drop_tx_staging_full), 72u);
+  EXPECT_TRUE(net.a->answered.empty());
+  net.Run(16s);
+  net.AToB(1000);
+  EXPECT_EQ(net.a->Drops(cipe_drop_tx_staging_expired), 128u);
+  ASSERT_EQ(net.a->answered.size(), 128u);
+  EXPECT_EQ(net.a->answered.front()[20], 3) << "ICMP destination unreachable";
+  EXPECT_EQ(net.a->answered.front()[21], 1);
+  net.network.filter = nullptr;
+  net.Run(10s);
+  EXPECT_THAT(Tags(*net.b), testing::ElementsAre(1000u));
+}
+
 TEST_P(EachKind, SurvivesLossReorderingAndDuplication) {
   Pair net(Options());
   net.network.weather = {.loss = 0.2, .duplication = 0.1, .reordering = 0.2};

@@ -3,7 +3,7 @@
 import functools
 
 import lab as labs
-from sites import DATAPATH_RUNGS, TUNNEL, expect, make_pair
+from sites import DATAPATH_RUNGS, TUNNEL, drops, expect, make_pair
 
 
 def families(lab, outer, datapath):
@@ -71,7 +71,21 @@ def peer_fields(lab):
     pair.down()
 
 
+def nobody(lab):
+    """Who sends to an address that no peer has is told at once, and need not wait."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.up()
+    for family, network, address in ((4, "10.77.0.0/16", "10.77.0.1"), (6, "fd77::/64", "fd77::1")):
+        pair.a.run("ip", f"-{family}", "route", "add", network, "dev", TUNNEL)
+        said = pair.a.run("ping", "-n", "-c", 1, "-W", 5, address, check=False).stdout
+        expect("unreachable" in said.lower(), f"IPv{family}: ping was told nothing: {said}")
+    expect(drops(pair.a).get("tx_no_route", 0) >= 2, f"drops: {drops(pair.a)}")
+    pair.down()
+
+
 CASES = {
+    "nobody": nobody,
     **{f"outer-v{outer}-{datapath}": functools.partial(families, outer=outer, datapath=datapath)
        for datapath in ("xdp", "afxdp", "socket") for outer in (4, 6)},
     **{f"iperf-{datapath}": functools.partial(iperf, datapath=datapath)

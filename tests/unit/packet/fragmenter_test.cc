@@ -1,11 +1,10 @@
-#include "packet/too_big.h"
+#include "packet/fragmenter.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
 
 #include "packet/checksum.h"
-#include "packet/fragmenter.h"
 #include "tests/unit/packet/packet_builder.h"
 
 namespace cipe::packet {
@@ -17,90 +16,13 @@ IpView ViewOf(const Bytes& p) {
   return view;
 }
 
-Bytes Answer(const Bytes& p, uint32_t mtu) {
-  std::array<uint8_t, kMaxTooBig> out;
-  const size_t size = BuildTooBig(ViewOf(p), mtu, &out);
-  return Bytes(out.begin(), out.begin() + static_cast<ptrdiff_t>(size));
-}
-
-Bytes Packet(bool v6, size_t payload, bool df = true) {
+Bytes Packet(bool v6, size_t payload, bool df) {
   Spec spec;
   spec.v6 = v6;
   spec.payload = payload;
   spec.df = df;
   return Build(spec);
 }
-
-TEST(TooBig, Ipv4) {
-  const Bytes p = Packet(false, 1400);
-  const Bytes a = Answer(p, 1340);
-  ASSERT_EQ(a.size(), 576u);
-  EXPECT_TRUE(HeaderChecksumOk(ViewOf(a)));
-  EXPECT_EQ(ViewOf(a).source_address(), ViewOf(p).destination_address());
-  EXPECT_EQ(ViewOf(a).destination_address(), ViewOf(p).source_address());
-  EXPECT_EQ(a[9], IPPROTO_ICMP);
-  EXPECT_EQ(a[20], 3);
-  EXPECT_EQ(a[21], 4);
-  EXPECT_EQ(Get16(a, 26), 1340u);
-  EXPECT_EQ(NaiveSum(a, 20, a.size()), 0xffffu);
-  EXPECT_TRUE(std::equal(a.begin() + 28, a.end(), p.begin()));
-}
-
-TEST(TooBig, Ipv6) {
-  const Bytes p = Packet(true, 1400);
-  const Bytes a = Answer(p, 1340);
-  ASSERT_EQ(a.size(), 1280u);
-  EXPECT_EQ(a[6], IPPROTO_ICMPV6);
-  EXPECT_EQ(a[40], 2);
-  EXPECT_EQ(a[41], 0);
-  EXPECT_EQ(Get32(a, 44), 1340u);
-  const unsigned pseudo = NaiveSum(a, 8, 40, 58 + static_cast<unsigned>(a.size() - 40));
-  EXPECT_EQ(NaiveSum(a, 40, a.size(), pseudo), 0xffffu);
-  EXPECT_TRUE(std::equal(a.begin() + 48, a.end(), p.begin()));
-  EXPECT_EQ(ViewOf(a).destination_address(), ViewOf(p).source_address());
-  EXPECT_EQ(Get32(Answer(p, 700), 44), 1280u) << "less must never be said";
-}
-
-TEST(TooBig, ShortPacketsAreQuotedWhole) {
-  const Bytes p = Packet(false, 100);
-  EXPECT_EQ(Answer(p, 68).size(), 28 + p.size());
-}
-
-TEST(TooBig, SilentWhereRfc1122AndRfc4443AskForIt) {
-  Bytes error = Packet(false, 600);
-  error[9] = IPPROTO_ICMP;
-  for (const uint8_t type : {3, 4, 5, 11, 12}) {
-    error[20] = type;
-    EXPECT_TRUE(Answer(error, 500).empty()) << int{type};
-  }
-  error[20] = 8;  // an echo request is no error
-  EXPECT_FALSE(Answer(error, 500).empty());
-  Bytes later = Packet(false, 600);
-  Put16(&later, 6, 0x4001);
-  EXPECT_TRUE(Answer(later, 500).empty());
-  for (const uint8_t first : {0, 127, 224, 255}) {
-    Bytes p = Packet(false, 600);
-    p[12] = first;
-    EXPECT_TRUE(Answer(p, 500).empty());
-    p = Packet(false, 600);
-    p[16] = first;
-    EXPECT_TRUE(Answer(p, 500).empty());
-  }
-  Bytes error6 = Packet(true, 1400);
-  error6[6] = IPPROTO_ICMPV6;
-  error6[40] = 2;
-  EXPECT_TRUE(Answer(error6, 1300).empty());
-  error6[40] = 128;
-  EXPECT_FALSE(Answer(error6, 1300).empty());
-  Bytes multicast = Packet(true, 1400);
-  multicast[24] = 0xff;
-  EXPECT_TRUE(Answer(multicast, 1300).empty());
-  Bytes nobody = Packet(true, 1400);
-  std::fill_n(nobody.begin() + 8, 16, uint8_t{0});
-  EXPECT_TRUE(Answer(nobody, 1300).empty());
-}
-
-// ---- fragments ----
 
 std::vector<Bytes> Cut(const Bytes& p, uint32_t mtu) {
   std::vector<Bytes> out;
@@ -151,7 +73,7 @@ TEST(Fragmenter, FragmentsAreCutFurther) {
 
 TEST(Fragmenter, WhatMayNotBeCut) {
   EXPECT_TRUE(Cut(Packet(false, 1000, true), 500).empty());
-  EXPECT_TRUE(Cut(Packet(true, 1000), 500).empty());
+  EXPECT_TRUE(Cut(Packet(true, 1000, true), 500).empty());
   EXPECT_TRUE(Cut(Packet(false, 1000, false), 27).empty());
 }
 

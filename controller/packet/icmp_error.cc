@@ -1,4 +1,4 @@
-#include "packet/too_big.h"
+#include "packet/icmp_error.h"
 
 #include <algorithm>
 #include <cstring>
@@ -13,8 +13,17 @@ constexpr size_t kIcmpHeaderSize = 8;
 constexpr size_t kMost4 = 576;  // RFC 1812, 4.3.2.3
 constexpr uint32_t kLeastIpv6Mtu = 1280;
 constexpr uint8_t kHopLimit = 64;
-constexpr uint8_t kUnreachable = 3, kFragmentationNeeded = 4;  // RFC 792
-constexpr uint8_t kPacketTooBig = 2;                           // RFC 4443
+
+// The first eight octets of an answer but its checksum.
+struct Message {
+  uint8_t type, code;
+  uint32_t rest;
+};
+
+// RFC 792.
+constexpr uint8_t kUnreachable4 = 3, kHostUnreachable = 1, kFragmentationNeeded = 4;
+// RFC 4443.
+constexpr uint8_t kUnreachable6 = 1, kAddressUnreachable = 3, kPacketTooBig = 2;
 
 bool IsHost4(const uint8_t* a) { return a[0] != 0 && a[0] != 127 && a[0] < 224; }
 
@@ -43,7 +52,14 @@ bool MayAnswer6(const IpView& view) {
   return IsHost6(view.source()) && IsHost6(view.destination());
 }
 
-size_t Build4(const IpView& view, uint32_t mtu, uint8_t* out) {
+void StoreMessage(const Message& message, uint8_t* icmp) {
+  icmp[0] = message.type;
+  icmp[1] = message.code;
+  StoreBe32(icmp + 4, message.rest);
+}
+
+size_t Build4(const IpView& view, const Message& message, uint8_t* out) {
+  if (!MayAnswer4(view)) return 0;
   const size_t quoted = std::min<size_t>(view.total, kMost4 - kIpv4HeaderSize - kIcmpHeaderSize);
   const size_t size = kIpv4HeaderSize + kIcmpHeaderSize + quoted;
   std::memset(out, 0, kIpv4HeaderSize + kIcmpHeaderSize);
@@ -56,17 +72,16 @@ size_t Build4(const IpView& view, uint32_t mtu, uint8_t* out) {
   std::memcpy(out + 16, view.source(), 4);
   SetIpv4HeaderChecksum(out, kIpv4HeaderSize);
   uint8_t* icmp = out + kIpv4HeaderSize;
-  icmp[0] = kUnreachable;
-  icmp[1] = kFragmentationNeeded;
-  StoreBe16(icmp + 6, static_cast<uint16_t>(std::min<uint32_t>(mtu, UINT16_MAX)));
+  StoreMessage(message, icmp);
   std::memcpy(icmp + kIcmpHeaderSize, view.packet, quoted);
   StoreLe16(icmp + 2, ChecksumOf(SumOctets(icmp, kIcmpHeaderSize + quoted)));
   return size;
 }
 
-size_t Build6(const IpView& view, uint32_t mtu, uint8_t* out) {
+size_t Build6(const IpView& view, const Message& message, uint8_t* out) {
+  if (!MayAnswer6(view)) return 0;
   const size_t quoted =
-      std::min<size_t>(view.total, kMaxTooBig - kIpv6HeaderSize - kIcmpHeaderSize);
+      std::min<size_t>(view.total, kMaxIcmpError - kIpv6HeaderSize - kIcmpHeaderSize);
   const size_t payload = kIcmpHeaderSize + quoted;
   std::memset(out, 0, kIpv6HeaderSize + kIcmpHeaderSize);
   out[0] = 0x60;
@@ -76,8 +91,7 @@ size_t Build6(const IpView& view, uint32_t mtu, uint8_t* out) {
   std::memcpy(out + 8, view.destination(), 16);
   std::memcpy(out + 24, view.source(), 16);
   uint8_t* icmp = out + kIpv6HeaderSize;
-  icmp[0] = kPacketTooBig;
-  StoreBe32(icmp + 4, std::max(mtu, kLeastIpv6Mtu));
+  StoreMessage(message, icmp);
   std::memcpy(icmp + kIcmpHeaderSize, view.packet, quoted);
   const Sum pseudo =
       PseudoHeaderSum(out + 8, out + 24, 16, IPPROTO_ICMPV6, static_cast<uint32_t>(payload));
@@ -87,9 +101,17 @@ size_t Build6(const IpView& view, uint32_t mtu, uint8_t* out) {
 
 }  // namespace
 
-size_t BuildTooBig(const IpView& view, uint32_t mtu, std::array<uint8_t, kMaxTooBig>* out) {
-  if (view.is_v4()) return MayAnswer4(view) ? Build4(view, mtu, out->data()) : 0;
-  return MayAnswer6(view) ? Build6(view, mtu, out->data()) : 0;
+size_t BuildTooBig(const IpView& view, uint32_t mtu, IcmpError* out) {
+  if (!view.is_v4()) {
+    return Build6(view, {kPacketTooBig, 0, std::max(mtu, kLeastIpv6Mtu)}, out->data());
+  }
+  const uint32_t told = std::min<uint32_t>(mtu, UINT16_MAX);
+  return Build4(view, {kUnreachable4, kFragmentationNeeded, told}, out->data());
+}
+
+size_t BuildUnreachable(const IpView& view, IcmpError* out) {
+  if (!view.is_v4()) return Build6(view, {kUnreachable6, kAddressUnreachable, 0}, out->data());
+  return Build4(view, {kUnreachable4, kHostUnreachable, 0}, out->data());
 }
 
 }  // namespace cipe::packet
