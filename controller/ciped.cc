@@ -21,6 +21,7 @@
 #include "base/status_macros.h"
 #include "broker/broker_process.h"
 #include "broker/daemon_log.h"
+#include "broker/engine_sandbox.h"
 #include "broker/process.h"
 #include "cipe/control/schema.h"
 #include "control/request.h"
@@ -45,7 +46,9 @@ int Fail(const absl::Status& status) {
 
 int RunAsEngine(const Arguments& arguments) {
   prctl(PR_SET_NAME, "ciped-engine");  // else ps and top call us "exe", as in /proc/self/exe
-  const absl::Status status = broker::ShedPrivileges(arguments.engine_fd, arguments.engine_parent);
+  engine::PrepareLibraries();
+  absl::Status status = broker::ShedPrivileges(arguments.engine_fd, arguments.engine_parent);
+  if (status.ok()) status = broker::FilterSystemCalls();
   if (!status.ok()) return Fail(status);
   return engine::RunEngine(UniqueFd(arguments.engine_fd));
 }

@@ -12,6 +12,7 @@
 #include "broker/tunnel_plan.h"
 #include "config/config.h"
 #include "ipc/memfd.h"
+#include "ports/udp_socket.h"
 
 namespace cipe::broker {
 namespace {
@@ -179,6 +180,9 @@ ipc::Hello Broker::MakeHello(bool takeover) {
   hello.control_listener = Duplicate(control_listener_.get());
   auto key = ipc::MemfdFromOctets("cipe-seal-key", seal_key_.UnsafeBytes());
   if (key.ok()) hello.seal_key = *std::move(key);
+  ports::RouteProbe probe = ports::RouteProbe::Open();
+  hello.route_probe4 = std::move(probe.v4);
+  hello.route_probe6 = std::move(probe.v6);
   return hello;
 }
 

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/status_macros.h"
 #include "broker/broker.h"
+#include "broker/capabilities.h"
 #include "broker/descriptor_store.h"
 #include "broker/handover_door.h"
 #include "broker/process.h"
@@ -262,6 +263,7 @@ absl::Status RunBroker(const BrokerArguments& arguments, ProcessHooks hooks) {
         absl::StrCat("must be started as root (this is uid ", geteuid(),
                      "): it makes network devices and loads BPF programs; try sudo"));
   }
+  CIPE_RETURN_IF_ERROR(KeepCapabilities(BrokerCapabilities()));
   return BrokerProcess(arguments, std::move(hooks)).Run();
 }
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <pwd.h>
 #include <signal.h>
@@ -20,6 +19,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "broker/capabilities.h"
+#include "broker/engine_sandbox.h"
 #include "ipc/channel.h"
 
 namespace cipe::broker {
@@ -27,9 +28,13 @@ namespace {
 
 constexpr int kEngineFd = 3;
 
+constexpr char kCannot[] = "cannot drop privileges of the engine: ";
+
 absl::Status Failed(const char* step) {
-  return absl::InternalError(
-      absl::StrCat("cannot drop privileges of the engine: ", step, ": ", strerror(errno)));
+  return absl::InternalError(absl::StrCat(kCannot, step, ": ", strerror(errno)));
+}
+absl::Status Because(const absl::Status& cause) {
+  return cause.ok() ? cause : absl::Status(cause.code(), absl::StrCat(kCannot, cause.message()));
 }
 
 // In the child of fork(2) in a process with threads: system calls only.
@@ -63,21 +68,6 @@ absl::StatusOr<Account> EngineAccount() {
         "neither user \"cipe\" nor \"nobody\" exists: add one for the engine (adduser --system)");
   }
   return Account{entry->pw_uid, entry->pw_gid};
-}
-
-absl::Status DropBoundingSet() {
-  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
-    if (prctl(PR_CAPBSET_DROP, capability) != 0) return Failed("PR_CAPBSET_DROP");
-  }
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  return absl::OkStatus();
-}
-
-absl::Status DropCapabilities() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
-  if (syscall(SYS_capset, &header, none) != 0) return Failed("capset");
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -118,11 +108,12 @@ absl::Status ShedPrivileges(int channel_fd, pid_t broker) {
   syscall(SYS_close_range, channel_fd + 1, ~0U, 0);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
-  CIPE_RETURN_IF_ERROR(DropBoundingSet());
+  CIPE_RETURN_IF_ERROR(Because(EnterEmptyRoot()));
+  CIPE_RETURN_IF_ERROR(Because(DropBoundingSet()));
   if (setgroups(0, nullptr) != 0) return Failed("setgroups");
   if (setresgid(account.gid, account.gid, account.gid) != 0) return Failed("setresgid");
   if (setresuid(account.uid, account.uid, account.uid) != 0) return Failed("setresuid");
-  CIPE_RETURN_IF_ERROR(DropCapabilities());
+  CIPE_RETURN_IF_ERROR(Because(KeepCapabilities({})));
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Failed("PR_SET_NO_NEW_PRIVS");
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Failed("PR_SET_DUMPABLE");
   // After the change of uid, which clears it (prctl(2)). Whoever died before this line is noticed

@@ -26,8 +26,9 @@ using EngineSpawner = std::function<absl::StatusOr<EngineProcess>()>;
 absl::StatusOr<EngineProcess> SpawnEngine(Severity log_threshold);
 
 // First thing in main of the engine: becomes user `cipe` (else `nobody`, said in the log) for good,
-// without groups and capabilities, not dumpable, dying with its parent `broker`, and closes every
-// descriptor but 0-2 and `channel_fd`. On an error the process must not go on.
+// without groups and capabilities, not dumpable, dying with its parent `broker`, with an empty root
+// directory, and closes every descriptor but 0-2 and `channel_fd`. FilterSystemCalls()
+// (engine_sandbox.h) comes next. On an error the process must not go on.
 absl::Status ShedPrivileges(int channel_fd, pid_t broker);
 
 }  // namespace cipe::broker

@@ -23,6 +23,10 @@ constexpr int kLastTurns = 64;
 constexpr auto kLeavePatience = seconds(2);
 
 std::string HowItEnded(int status) {
+  // What the engine's sandbox does to forbidden system calls: perhaps it is not ours any more.
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+    return "ended by its sandbox, for a system call that an engine never makes";
+  }
   if (WIFSIGNALED(status)) return absl::StrCat("killed by signal ", WTERMSIG(status));
   return absl::StrCat("exit status ", WEXITSTATUS(status));
 }
@@ -106,23 +110,25 @@ void Supervisor::OnReadable() {
   }
 }
 
-void Supervisor::Reap() {
+std::string Supervisor::Reap() {
   heartbeat_.Stop();
   if (channel_ != nullptr) loop_.Unwatch(channel_->fd());
   loop_.Unwatch(process_.pidfd.get());
   int status = 0;
   while (waitpid(process_.pid, &status, 0) < 0 && errno == EINTR) {
   }
-  Log(Severity::kDebug, "engine (process ", process_.pid, ") ended: ", HowItEnded(status));
+  const std::string how = HowItEnded(status);
+  Log(Severity::kDebug, "engine (process ", process_.pid, ") ended: ", how);
   channel_.reset();
   process_ = EngineProcess();
+  return how;
 }
 
 void Supervisor::OnExit() {
   const pid_t pid = process_.pid;
   // What it said before it died still counts: floors above all. The kernel's queue bounds this.
   for (int i = 0; i < kLastTurns && channel_ != nullptr; ++i) OnReadable();
-  Reap();
+  const std::string how = Reap();
   if (gone_ != nullptr) {
     loop_.Cancel(std::exchange(dismissal_, TimerId::kNone));
     return std::exchange(gone_, nullptr)();
@@ -131,7 +137,7 @@ void Supervisor::OnExit() {
   std::erase_if(crashes_, [&](Instant t) { return now - t > seconds(60); });
   crashes_.push_back(now);
   const Duration pause = RestartPause(static_cast<int>(crashes_.size()));
-  Log(Severity::kError, "the engine (process ", pid, ") died; the next one starts in ",
+  Log(Severity::kError, "the engine (process ", pid, ") died (", how, "); the next one starts in ",
       std::chrono::duration_cast<milliseconds>(pause).count(), " ms and takes its sessions over");
   hooks_.on_death();
   if (pause == Duration::zero()) return Restart();

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "base/event_loop.h"
 #include "broker/heartbeat.h"
@@ -55,7 +56,7 @@ class Supervisor {
   absl::Status Launch();
   void OnReadable();
   void OnExit();
-  void Reap();
+  std::string Reap();  // how it ended
   void Restart();
 
   EventLoop& loop_;

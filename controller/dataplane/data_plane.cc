@@ -1,5 +1,6 @@
 #include "dataplane/data_plane.h"
 
+#include <sched.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -19,8 +20,10 @@ constexpr size_t kMaxErrors = 256;
 // A path that really is narrow says so again.
 constexpr auto kAskAgain = std::chrono::milliseconds(100);
 
+// From sched_getaffinity(2), not from /sys, which is not there in the engine's sandbox.
 int WorkerCount() {
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  cpu_set_t set;
+  const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
   return std::clamp(cores / 2, 1, 8);
 }
 

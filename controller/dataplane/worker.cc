@@ -1,10 +1,10 @@
 #include "dataplane/worker.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -27,8 +27,12 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Start(const std::string& name, c
     return absl::ResourceExhaustedError(
         absl::StrCat("worker ", name, ": no descriptor for its loop: ", std::strerror(errno)));
   }
-  worker->thread_ = std::thread([w = worker.get()] { w->Run(); });
-  pthread_setname_np(worker->thread_.native_handle(), name.substr(0, 15).c_str());
+  worker->thread_ = std::thread([w = worker.get(), name = name.substr(0, 15)] {
+    // By itself: a name given from outside goes through a file in /proc, and there is no /proc
+    // here.
+    prctl(PR_SET_NAME, name.c_str());
+    w->Run();
+  });
   return worker;
 }
 

@@ -110,6 +110,7 @@ absl::Status Daemon::SetUp(ipc::Hello& hello) {
   version_ = hello.version;
   config_dir_ = hello.config_dir;
   state_dir_ = hello.state_dir;
+  route_probe_ = {std::move(hello.route_probe4), std::move(hello.route_probe6)};
   CIPE_ASSIGN_OR_RETURN(auto maps, steering::MapSet::FromFds(std::move(hello.maps)));
   CIPE_ASSIGN_OR_RETURN(auto seal_key, ReadSealKey(hello.seal_key));
   CIPE_ASSIGN_OR_RETURN(store_,
@@ -321,7 +322,7 @@ void Daemon::AskPathMtu(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint
 }
 
 bool Daemon::MayBePeer(const Endpoint& endpoint, uint16_t own_port) {
-  return ports::MayBeOtherHost(endpoint, own_port);
+  return route_probe_.MayBeOtherHost(endpoint, own_port);
 }
 
 void Daemon::ClassicPeer(uint32_t tunnel, const Endpoint& peer, const IpAddress& ptpaddr) {

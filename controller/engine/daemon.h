@@ -15,6 +15,7 @@
 #include "engine/map_session_store.h"
 #include "engine/world.h"
 #include "ipc/channel.h"
+#include "ports/udp_socket.h"
 
 namespace cipe::engine {
 
@@ -120,6 +121,7 @@ class Daemon final : public World {
   SystemRng rng_;
   std::string version_;
   std::string config_dir_, state_dir_;
+  ports::RouteProbe route_probe_;
   std::unique_ptr<EventLoop> loop_;
   UniqueFd event_wake_;
   std::unique_ptr<MapSessionStore> store_;

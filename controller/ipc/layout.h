@@ -194,6 +194,8 @@ void Fields(Ar& ar, Hello& m) {
   ar.List(m.maps, kMaxQueues, [&](UniqueFd& fd) { ar.Fd(fd); });
   ar.Fd(m.control_listener);
   ar.Fd(m.seal_key);
+  ar.Fd(m.route_probe4);
+  ar.Fd(m.route_probe6);
 }
 
 template <typename Ar>

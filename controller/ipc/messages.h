@@ -37,6 +37,7 @@ struct Hello {
   std::vector<UniqueFd> maps;
   UniqueFd control_listener;
   UniqueFd seal_key;
+  UniqueFd route_probe4, route_probe6;  // ports::RouteProbe; none where there is no such family
 };
 
 struct CarrierQueue {

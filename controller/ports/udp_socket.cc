@@ -175,18 +175,26 @@ absl::StatusOr<UdpSockets> OpenUdpSockets(const UdpSocketOptions& options) {
   return sockets;
 }
 
+RouteProbe RouteProbe::Open() {
+  constexpr int kType = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  return {UniqueFd(socket(AF_INET, kType, 0)), UniqueFd(socket(AF_INET6, kType, 0))};
+}
+
 // connect(2) of a UDP socket asks the routes and no more: EACCES for broadcast (udp(7)).
-bool MayBeOtherHost(const Endpoint& endpoint, uint16_t own_port) {
+bool RouteProbe::MayBeOtherHost(const Endpoint& endpoint, uint16_t own_port) const {
+  const int fd = endpoint.address.is_v4() ? v4.get() : v6.get();
+  if (fd < 0) return true;
+  // Apart from the endpoint before, whose source address would stay.
+  const sockaddr apart{AF_UNSPEC, {}};
+  connect(fd, &apart, sizeof apart);
   sockaddr_storage address{};
   socklen_t size = endpoint.ToSockaddr(&address);
-  const UniqueFd fd(socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return true;
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) return errno != EACCES;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), size) != 0) return errno != EACCES;
   if (endpoint.port != own_port) return true;
   // To an own address the kernel sends from that same address.
   address = {};
   size = sizeof address;
-  if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return true;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return true;
   return !(Endpoint::FromSockaddr(address).address == endpoint.address);
 }
 

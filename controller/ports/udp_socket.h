@@ -39,9 +39,15 @@ struct UdpSockets {
 // use ..."), PermissionDenied (fwmark, port below 1024), Unavailable.
 absl::StatusOr<UdpSockets> OpenUdpSockets(const UdpSocketOptions& options);
 
-// False for what the routes of this host say cannot be the other end of a tunnel: a broadcast
-// address of one of its networks, or its own address with `own_port`. Sends nothing and needs no
-// privilege.
-bool MayBeOtherHost(const Endpoint& endpoint, uint16_t own_port);
+// Asks the routes of this host by connecting sockets, which sends nothing and needs no privilege.
+// Who may make no sockets gets these from who may. One that is missing answers nothing.
+struct RouteProbe {
+  static RouteProbe Open();
+  // False for what the routes say cannot be the other end of a tunnel: a broadcast address of a
+  // network of this host, or its own address with `own_port`.
+  bool MayBeOtherHost(const Endpoint& endpoint, uint16_t own_port) const;
+
+  UniqueFd v4, v6;
+};
 
 }  // namespace cipe::ports

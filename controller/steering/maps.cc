@@ -29,6 +29,8 @@ absl::StatusOr<int> PossibleCpus() {
 
 }  // namespace
 
+void PrepareLibrary() { libbpf_num_possible_cpus(); }
+
 const char* MapName(MapId id) {
   static constexpr const char* kNames[kMapCount] = {
       "cipe_listeners",  "cipe_peers", "cipe_sessions",   "cipe_session_keys",

@@ -21,6 +21,9 @@
 
 namespace cipe::steering {
 
+// libbpf reads from /sys how many CPUs there may be, and remembers it: for who will have no /sys.
+void PrepareLibrary();
+
 // Order in which descriptors travel from broker to engine; append only.
 enum class MapId : int {
   kListeners = 0,

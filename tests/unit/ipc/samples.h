@@ -169,6 +169,7 @@ inline std::vector<Message> SampleMessages() {
   for (size_t i = 0; i < hello.node_id.size(); ++i) hello.node_id[i] = static_cast<uint8_t>(i + 1);
   hello.control_listener = AnyFd();
   hello.seal_key = AnyFd();
+  hello.route_probe4 = AnyFd();
   for (int i = 0; i < 8; ++i) hello.maps.push_back(AnyFd());
   all.push_back(std::move(hello));
   CarrierAdd carrier{3, "eth0", 2, {1, 2, 3, 4, 5, 6}, 1500, {}};

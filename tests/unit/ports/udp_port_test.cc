@@ -123,12 +123,15 @@ TEST(UdpPort, RefusesWhatDoesNotFit) {
 }
 
 TEST(UdpSocket, BroadcastAndOneselfAreNoOtherHost) {
-  EXPECT_FALSE(MayBeOtherHost(*Endpoint::Parse("127.255.255.255:6789"), 1));
-  EXPECT_FALSE(MayBeOtherHost(*Endpoint::Parse("255.255.255.255:6789"), 1));
-  EXPECT_FALSE(MayBeOtherHost(*Endpoint::Parse("127.0.0.1:6789"), 6789));
+  const RouteProbe probe = RouteProbe::Open();
+  EXPECT_FALSE(probe.MayBeOtherHost(*Endpoint::Parse("127.255.255.255:6789"), 1));
+  EXPECT_FALSE(probe.MayBeOtherHost(*Endpoint::Parse("255.255.255.255:6789"), 1));
+  EXPECT_FALSE(probe.MayBeOtherHost(*Endpoint::Parse("127.0.0.1:6789"), 6789));
   // Another tunnel of this host, or somebody who cannot be reached just now.
-  EXPECT_TRUE(MayBeOtherHost(*Endpoint::Parse("127.0.0.1:6543"), 6789));
-  EXPECT_TRUE(MayBeOtherHost(*Endpoint::Parse("192.0.2.7:6789"), 6789));
+  EXPECT_TRUE(probe.MayBeOtherHost(*Endpoint::Parse("127.0.0.1:6543"), 6789));
+  EXPECT_TRUE(probe.MayBeOtherHost(*Endpoint::Parse("192.0.2.7:6789"), 6789));
+  EXPECT_FALSE(probe.MayBeOtherHost(*Endpoint::Parse("127.0.0.1:6789"), 6789)) << "asked again";
+  EXPECT_TRUE(RouteProbe().MayBeOtherHost(*Endpoint::Parse("127.0.0.1:6789"), 6789));
 }
 
 TEST(UdpSocket, BothFamiliesShareAPortAndSecondComersAreTold) {
