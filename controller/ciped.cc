@@ -156,6 +156,10 @@ int Main(int argc, char** argv) {
                  "on SIGTERM: wipe everything, keep it in systemd's descriptor store, or keep it "
                  "when systemd restarts the unit (default auto)")
       ->check(CLI::IsMember({"auto", "wipe", "keep"}));
+  app.add_option_function<std::string>(
+         "--hooks", [&](const std::string& how) { arguments.broker.hook_units = how == "unit"; },
+         "scripts run as our children, or each as a transient unit of systemd (default child)")
+      ->check(CLI::IsMember({"child", "unit"}));
   app.add_option("--engine-fd", arguments.engine_fd)->group("");
   app.add_option("--engine-parent", arguments.engine_parent)->group("");
   try {

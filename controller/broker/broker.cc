@@ -52,7 +52,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
       loop, std::move(spawn),
       Supervisor::Hooks{[b](bool takeover) { b->OnEngineStart(takeover); },
                         [b](ipc::Message m) { b->OnMessage(std::move(m)); },
-                        [b] { b->OnEngineDeath(); }});
+                        [b] { b->OnEngineDeath(); }, b->options_.on_alive});
   b->disowned_ = from.has_value();
   SystemRng rng;
   CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));
@@ -84,7 +84,7 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
       floor_writer_(std::make_unique<FloorWriter>(
           loop, [this] { return state_.SaveFloors(floors_.ForDisk()); })),
       listeners_(maps_),
-      hooks_(loop),
+      hooks_(loop, options_.hook_units),
       endpoints_(MakeEndpointBook()),
       resolver_(std::make_unique<Resolver>(loop)) {
   SystemRng().Fill(seal_key_.UnsafeMutableBytes());
@@ -92,9 +92,11 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
   carriers_ = std::make_unique<CarrierTable>(maps_, tell);
   next_hops_ = std::make_unique<NextHops>(&socket_, *carriers_, tell);
   sources_ = std::make_unique<SourceWatch>(&socket_, tell);
-  classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, tell, [this] {
-    if (!ending_) EndUnlessNeeded(options_.last_answer_patience);
-  });
+  classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, options_.hook_units,
+                                            tell, [this] {
+                                              if (!ending_)
+                                                EndUnlessNeeded(options_.last_answer_patience);
+                                            });
 }
 
 Broker::~Broker() {

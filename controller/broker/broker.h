@@ -43,10 +43,14 @@ struct BrokerOptions {
   std::string links_dir;  // options files of protocol 3 links (classic_links.h)
   std::string version;
   uint32_t starter_uid = 0;
+  bool socket_unit = false;  // the control socket is a socket unit's
+  bool hook_units = false;   // scripts run as transient units (hook.h)
   // How long an engine may take to let go of a tunnel before it is ended.
   Duration removal_patience = std::chrono::seconds(5);
   // When set: no tunnel is up or wanted, and none was for a while. Runs on the loop.
   std::function<void()> on_idle;
+  // When set: the engine answered, each of its workers among them. Every two seconds while it does.
+  std::function<void()> on_alive;
   Duration first_request_patience = std::chrono::seconds(10);      // after the start
   Duration last_answer_patience = std::chrono::milliseconds(500);  // so that answers get out
 };

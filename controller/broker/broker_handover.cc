@@ -22,6 +22,7 @@ Handover Broker::DescribeAll(int runtime_lock) const {
   all.state_dir = options_.state_dir;
   all.starter_uid = options_.starter_uid;
   all.until_last_down = options_.on_idle != nullptr;
+  all.socket_unit = options_.socket_unit;
   all.seal_key = seal_key_.Clone();
   all.next_tunnel = next_tunnel_;
   all.next_peer = next_peer_;

@@ -63,7 +63,8 @@ class BrokerProcess {
  private:
   absl::Status Inherit();
   absl::Status SetUp();
-  absl::StatusOr<UniqueFd> Listener() const;
+  absl::StatusOr<UniqueFd> Listener();
+  bool HasSocketUnit() const;
   BrokerOptions Options();
   void OnSignal();
   void Stop();
@@ -79,6 +80,7 @@ class BrokerProcess {
   // From the ciped before this one; `giver_` waits for our word, unless it has ended.
   std::optional<Handover> inherited_;
   UniqueFd giver_;
+  UniqueFd unit_listener_;  // of a socket unit; the one to use, also when another was handed over
   std::optional<RuntimeDir> runtime_;
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<HandoverDoor> door_;
@@ -88,7 +90,9 @@ class BrokerProcess {
 
 // From the running one (--replace), else from systemd's descriptor store, else nothing.
 absl::Status BrokerProcess::Inherit() {
-  std::vector<UniqueFd> fds = TakeStoredHandover();
+  Inherited found = TakeInherited(absl::StrCat(arguments_.runtime_dir, "/ciped.sock"));
+  std::vector<UniqueFd> fds = std::move(found.handover);
+  unit_listener_ = std::move(found.listener);
   if (arguments_.replace) {
     auto taken = TakeHandover(
         arguments_.runtime_dir,
@@ -121,18 +125,30 @@ BrokerOptions BrokerProcess::Options() {
   options.links_dir = arguments_.runtime_dir + "/links";
   options.version = arguments_.version;
   options.starter_uid = inherited_.has_value() ? inherited_->starter_uid : StarterUid();
+  options.socket_unit = HasSocketUnit();
+  options.hook_units = arguments_.hook_units;
+  if (sd_watchdog_enabled(/*unset_environment=*/0, nullptr) > 0) {
+    options.on_alive = [] { sd_notify(0, "WATCHDOG=1"); };
+  }
   const bool ends = inherited_.has_value() && inherited_->until_last_down;
   if (arguments_.until_last_down || ends) options.on_idle = [this] { loop_->Stop(); };
   return options;
 }
 
-absl::StatusOr<UniqueFd> BrokerProcess::Listener() const {
-  if (!inherited_.has_value()) return runtime_->Listen();
+absl::StatusOr<UniqueFd> BrokerProcess::Listener() {
+  if (HasSocketUnit()) runtime_->LeaveSocket();
+  if (!inherited_.has_value() && !unit_listener_.valid()) return runtime_->Listen();
+  UniqueFd fd =
+      unit_listener_.valid() ? std::move(unit_listener_) : std::move(inherited_->listener);
   // Once more, so that clients are told our process id (SO_PEERCRED is that of listen(2)).
-  if (listen(inherited_->listener.get(), kBacklog) != 0) {
+  if (listen(fd.get(), kBacklog) != 0) {
     return absl::InternalError(absl::StrCat("listen on the control socket: ", strerror(errno)));
   }
-  return UniqueFd(dup(inherited_->listener.get()));
+  return fd;
+}
+
+bool BrokerProcess::HasSocketUnit() const {
+  return unit_listener_.valid() || (inherited_.has_value() && inherited_->socket_unit);
 }
 
 absl::Status BrokerProcess::SetUp() {
@@ -143,8 +159,8 @@ absl::Status BrokerProcess::SetUp() {
     CIPE_ASSIGN_OR_RETURN(runtime_, RuntimeDir::Lock(arguments_.runtime_dir));
   }
   if (hooks_.on_locked) CIPE_RETURN_IF_ERROR(hooks_.on_locked(*loop_));
-  CIPE_ASSIGN_OR_RETURN(UniqueFd listener, Listener());
   BrokerOptions options = Options();
+  CIPE_ASSIGN_OR_RETURN(UniqueFd listener, Listener());
   CIPE_ASSIGN_OR_RETURN(
       broker_, Broker::Create(
                    *loop_, std::move(options), std::move(listener),

@@ -21,6 +21,7 @@ struct BrokerArguments {
   bool until_last_down = false;
   bool replace = false;          // take over from the ciped that runs on runtime_dir
   std::string on_stop = "auto";  // SIGTERM: "wipe", "keep" in the descriptor store, or "auto"
+  bool hook_units = false;       // scripts as transient units of systemd, outside our sandbox
   std::string version;
 };
 

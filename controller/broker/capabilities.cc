@@ -50,6 +50,7 @@ absl::Span<const int> BrokerCapabilities() {
       CAP_BPF,               // maps and the XDP program
       CAP_PERFMON,           // the verifier wants it of a program that subtracts packet pointers
       CAP_IPC_LOCK,          // the UMEM is not counted against RLIMIT_MEMLOCK
+      CAP_DAC_READ_SEARCH,   // root's files in somebody's home
       CAP_CHOWN,             // control socket and log file to group cipe
       CAP_KILL,              // an engine that hangs: another user's process
       // The engine's way down: another user, no capability, an empty root.

@@ -60,13 +60,13 @@ std::vector<std::pair<std::string, std::string>> Environment(const config::Class
 }  // namespace
 
 ClassicLinks::ClassicLinks(EventLoop& loop, netlink::Socket* socket, std::string links_dir,
-                           Tell tell, std::function<void()> script_ended)
+                           bool hook_units, Tell tell, std::function<void()> script_ended)
     : loop_(loop),
       socket_(socket),
       links_dir_(std::move(links_dir)),
       tell_(std::move(tell)),
       script_ended_(std::move(script_ended)),
-      hooks_(loop) {}
+      hooks_(loop, hook_units) {}
 
 ClassicLinks::~ClassicLinks() = default;
 

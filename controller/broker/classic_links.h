@@ -26,9 +26,9 @@ class ClassicLinks {
   using Tell = std::function<void(ipc::Message)>;
   // `links_dir` holds NAME.options of links that ciped-cb, ciped-ci or `cipectl up FILE` started.
   // `loop` and `socket` must outlive the object; `tell` sends to the engine that runs just now;
-  // `script_ended` runs whenever a script has.
-  ClassicLinks(EventLoop& loop, netlink::Socket* socket, std::string links_dir, Tell tell,
-               std::function<void()> script_ended);
+  // `hook_units`: scripts run as transient units. `script_ended` runs whenever one has ended.
+  ClassicLinks(EventLoop& loop, netlink::Socket* socket, std::string links_dir, bool hook_units,
+               Tell tell, std::function<void()> script_ended);
   ~ClassicLinks();
 
   // LINKS_DIR/NAME.options where there is one (it must be root's alone), else CONFIG_DIR/NAME.conf,

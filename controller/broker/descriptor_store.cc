@@ -1,9 +1,11 @@
 #include "broker/descriptor_store.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <string>
@@ -34,6 +36,15 @@ struct BusCloser {
   void operator()(sd_bus* bus) const { sd_bus_flush_close_unref(bus); }
 };
 using Bus = std::unique_ptr<sd_bus, BusCloser>;
+
+// Null when there is none. No call takes longer than a second.
+Bus OpenBus() {
+  sd_bus* raw = nullptr;
+  if (sd_bus_open_system(&raw) < 0) return nullptr;
+  Bus bus(raw);
+  sd_bus_set_method_call_timeout(bus.get(), 1'000'000);
+  return bus;
+}
 
 constexpr char kSystemd[] = "org.freedesktop.systemd1";
 
@@ -72,32 +83,37 @@ absl::Status StoreHandover(const PackedHandover& packed) {
   return status;
 }
 
-std::vector<UniqueFd> TakeStoredHandover() {
+Inherited TakeInherited(const std::string& socket_path) {
   char** names = nullptr;
   const int count = sd_listen_fds_with_names(/*unset_environment=*/1, &names);
   std::map<uint32_t, UniqueFd> found;
+  Inherited inherited;
   for (int i = 0; i < count; ++i) {
     absl::string_view name = names[i];
     uint32_t number = 0;
     const int fd = SD_LISTEN_FDS_START + i;
-    if (absl::ConsumePrefix(&name, kPrefix) && absl::SimpleAtoi(name, &number)) {
-      found[number].reset(fcntl(fd, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START + count));
+    const auto take = [&] {
+      UniqueFd taken(fcntl(fd, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START + count));
       close(fd);
+      return taken;
+    };
+    if (absl::ConsumePrefix(&name, kPrefix) && absl::SimpleAtoi(name, &number)) {
+      found[number] = take();
       sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", names[i]);
+    } else if (sd_is_socket_unix(fd, SOCK_STREAM, /*listening=*/1, socket_path.c_str(), 0) > 0) {
+      inherited.listener = take();
+      fcntl(inherited.listener.get(), F_SETFL, O_NONBLOCK);
     }
     free(names[i]);
   }
   free(names);
-  std::vector<UniqueFd> fds;
-  for (auto& [number, fd] : found) fds.push_back(std::move(fd));
-  return fds;
+  for (auto& [number, fd] : found) inherited.handover.push_back(std::move(fd));
+  return inherited;
 }
 
 bool RestartFollows() {
-  sd_bus* raw = nullptr;
-  if (sd_bus_open_system(&raw) < 0) return false;
-  const Bus bus(raw);
-  sd_bus_set_method_call_timeout(bus.get(), 1'000'000);
+  const Bus bus = OpenBus();
+  if (bus == nullptr) return false;
   const std::string job = OwnJob(bus.get());
   if (job.empty()) return false;
   char* type = nullptr;
@@ -108,6 +124,17 @@ bool RestartFollows() {
   const std::string text = type;
   free(type);
   return text == "restart" || text == "try-restart";
+}
+
+absl::Status SignalUnit(const std::string& unit, int signal) {
+  const Bus bus = OpenBus();
+  const int error = bus == nullptr
+                        ? -ENOTCONN
+                        : sd_bus_call_method(bus.get(), kSystemd, "/org/freedesktop/systemd1",
+                                             "org.freedesktop.systemd1.Manager", "KillUnit",
+                                             nullptr, nullptr, "ssi", unit.c_str(), "all", signal);
+  if (error >= 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("signal to ", unit, ": ", strerror(-error)));
 }
 
 }  // namespace cipe::broker

@@ -59,6 +59,7 @@ void Fields(Ar& ar, Handover& m) {
   for (std::string* text : {&m.version, &m.config_dir, &m.state_dir}) ar.String(*text);
   ar.Number(m.starter_uid);
   ar.Bool(m.until_last_down);
+  ar.Bool(m.socket_unit);
   ipc::layout::Fields(ar, m.seal_key);
   ar.Number(m.next_tunnel);
   ar.Number(m.next_peer);

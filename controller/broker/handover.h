@@ -21,7 +21,7 @@ namespace cipe::broker {
 
 // Of the document and of all it refers to (ipc/layout.h); CIPE_ABI_VERSION counts beside it. Grows
 // with every change of either.
-inline constexpr uint32_t kHandoverVersion = 1;
+inline constexpr uint32_t kHandoverVersion = 2;
 
 struct CarrierHandover {
   std::string name;
@@ -61,6 +61,7 @@ struct Handover {
   std::vector<NamedPeer> peer_ids;
   std::vector<UniqueFd> maps;
   UniqueFd listener;                  // control socket
+  bool socket_unit = false;           // whose name belongs to a socket unit
   UniqueFd runtime_lock, state_lock;  // flock(2) goes with the descriptor
   std::vector<CarrierHandover> carriers;
   std::vector<TunnelHandover> tunnels;

@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "broker/descriptor_store.h"
 
 namespace cipe::broker {
 namespace {
@@ -23,6 +24,7 @@ constexpr size_t kMaxLine = 500;  // octets; longer lines are cut
 constexpr int kMaxLines = 200;    // of one script; further ones are counted only
 constexpr int kReadsPerTurn = 16;
 constexpr auto kGrace = std::chrono::seconds(1);
+constexpr char kSystemdRun[] = "/usr/bin/systemd-run";
 constexpr char kPath[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 std::vector<char*> Pointers(std::vector<std::string>& words) {
@@ -92,6 +94,14 @@ absl::StatusOr<pid_t> Spawn(std::vector<std::string> argv, std::vector<std::stri
   return absl::FailedPreconditionError(text);
 }
 
+std::vector<std::string> Environment(const HookJob& job) {
+  std::vector<std::string> environment = {kPath};
+  for (const auto& [name, value] : job.environment) {
+    environment.push_back(absl::StrCat(name, "=", value));
+  }
+  return environment;
+}
+
 std::string Seconds(Duration d) {
   return absl::StrCat(std::chrono::duration_cast<std::chrono::seconds>(d).count(), " s");
 }
@@ -101,15 +111,22 @@ std::string Seconds(Duration d) {
 struct HookRunner::Running {
   HookJob job;
   pid_t pid = -1;
+  std::string unit;  // empty: `pid` is the script, else systemd-run
   UniqueFd pidfd;
   UniqueFd output;
   std::string line;
   int lines = 0;
-  bool cut = false;  // the rest of this line is left out
-  bool timed_out = false;
+  bool cut = false;     // the rest of this line is left out
+  int signals = 0;      // sent because it runs too long
   bool at_end = false;  // of its output
   TimerId timer = TimerId::kNone;
 
+  // To the script and all that it started; `hard` also ends who waits for its unit.
+  void Signal(int number, bool hard) const {
+    if (!unit.empty()) SignalUnit(unit, number).IgnoreError();
+    if (!unit.empty() && !hard) return;
+    kill(-pid, number);
+  }
   void LogOutput() {
     if (++lines <= kMaxLines) {
       Log(Severity::kInfo, job.group, " ", job.label, ": ", line, cut ? " ..." : "");
@@ -136,7 +153,8 @@ struct HookRunner::Running {
   }
 };
 
-HookRunner::HookRunner(EventLoop& loop, uid_t owner) : loop_(loop), owner_(owner) {}
+HookRunner::HookRunner(EventLoop& loop, bool units, uid_t owner)
+    : loop_(loop), units_(units), owner_(owner) {}
 
 HookRunner::~HookRunner() {
   for (const auto& ended : left_) loop_.Unwatch(ended->output.get());
@@ -147,8 +165,8 @@ HookRunner::~HookRunner() {
   }
   for (auto& [group, running] : running_) {
     Log(Severity::kWarning, group, " ", running->job.label, ": cut off, for ciped ends");
-    kill(-running->pid, SIGKILL);
-    kill(running->pid, SIGKILL);
+    running->Signal(SIGKILL, /*hard=*/true);
+    kill(running->pid, SIGKILL);  // should it not have its group yet
     while (waitpid(running->pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     loop_.Cancel(running->timer);
@@ -187,6 +205,28 @@ void HookRunner::StartNext(const std::string& group) {
   }
 }
 
+std::vector<std::string> HookRunner::CommandOf(const HookJob& job, std::string* unit) {
+  std::vector<std::string> argv;
+  if (units_) {
+    // Not with the tunnel's name, which may have characters that names of units may not.
+    *unit = absl::StrCat("cipe-hook-", getpid(), "-", ++started_, ".service");
+    argv = {kSystemdRun, "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec",
+            absl::StrCat("--unit=", *unit),
+            absl::StrCat("--description=CIPE ", job.group, " ", job.label),
+            // Also while the system goes down, when nothing else may be started.
+            "--property=DefaultDependencies=no",
+            // What it leaves in the background may go on.
+            "--property=KillMode=process"};
+    for (const std::string& variable : Environment(job)) {
+      argv.push_back(absl::StrCat("--setenv=", variable));
+    }
+    argv.push_back("--");
+  }
+  argv.push_back(job.path);
+  argv.insert(argv.end(), job.arguments.begin(), job.arguments.end());
+  return argv;
+}
+
 absl::Status HookRunner::Start(const std::string& group, HookJob job) {
   CIPE_RETURN_IF_ERROR(CheckScript(job.path, owner_));
   int fds[2];
@@ -197,13 +237,8 @@ absl::Status HookRunner::Start(const std::string& group, HookJob job) {
   running->output = UniqueFd(fds[0]);
   const UniqueFd writer(fds[1]);
   fcntl(fds[0], F_SETFL, O_NONBLOCK);
-  std::vector<std::string> argv = {job.path};
-  argv.insert(argv.end(), job.arguments.begin(), job.arguments.end());
-  std::vector<std::string> environment = {kPath};
-  for (const auto& [name, value] : job.environment) {
-    environment.push_back(absl::StrCat(name, "=", value));
-  }
-  CIPE_ASSIGN_OR_RETURN(running->pid, Spawn(std::move(argv), std::move(environment), writer.get()));
+  std::vector<std::string> argv = CommandOf(job, &running->unit);
+  CIPE_ASSIGN_OR_RETURN(running->pid, Spawn(std::move(argv), Environment(job), writer.get()));
   running->pidfd = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, running->pid, 0)));
   running->job = std::move(job);
   Running& r = *running;
@@ -212,7 +247,7 @@ absl::Status HookRunner::Start(const std::string& group, HookJob job) {
       loop_.Watch(r.pidfd.get(), EPOLLIN, [this, group](uint32_t) { OnExit(group); });
   if (!watched.ok()) {
     // Nobody would notice its end: better none than one that runs for ever.
-    kill(-r.pid, SIGKILL);
+    r.Signal(SIGKILL, /*hard=*/true);
     while (waitpid(r.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     running_.erase(group);
@@ -239,9 +274,9 @@ void HookRunner::OnOutput(Running& r) {
 
 void HookRunner::OnLimit(const std::string& group) {
   Running& r = *running_.at(group);
-  const bool first = !std::exchange(r.timed_out, true);
-  kill(-r.pid, first ? SIGTERM : SIGKILL);
-  if (first) {
+  const int sent = r.signals++;
+  r.Signal(sent == 0 ? SIGTERM : SIGKILL, /*hard=*/sent > 1);
+  if (sent == 0) {
     Log(Severity::kWarning, group, " ", r.job.label, ": runs longer than ", Seconds(r.job.limit),
         " and is ended");
   }
@@ -257,10 +292,11 @@ void HookRunner::OnExit(const std::string& group) {
   int code = 0;
   while (waitpid(r.pid, &code, 0) < 0 && errno == EINTR) {
   }
-  if (r.timed_out) kill(-r.pid, SIGKILL);  // whoever of its group ignored the first signal
+  if (r.signals > 0)
+    r.Signal(SIGKILL, /*hard=*/false);  // whoever of its group ignored the first signal
   OnOutput(r);
   absl::Status status;
-  if (r.timed_out) {
+  if (r.signals > 0) {
     status = absl::DeadlineExceededError(
         absl::StrCat(r.job.path, " took longer than ", Seconds(r.job.limit)));
   } else if (WIFSIGNALED(code)) {

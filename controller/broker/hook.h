@@ -8,6 +8,13 @@
 // what they write is still read, of kMostLeft scripts at once: a pipe closed under them would end
 // them with their next line.
 //
+// Under systemd each script is a transient unit instead of a child, so that ciped's own unit can
+// stay strict: a script is the administrator's, and may need all that ciped must not have (other
+// capabilities, file systems, devices). That is done by systemd-run(1), which is a child as the
+// script would be: it hands our pipe to the unit and ends as the unit ends, so that nothing else
+// here differs. (StartTransientUnit by sd-bus would save one process and cost a second,
+// asynchronous way for output, end and limit.)
+//
 // Belongs to the loop's thread.
 #pragma once
 
@@ -42,8 +49,9 @@ struct HookJob {
 
 class HookRunner {
  public:
-  // `loop` must outlive the runner. `owner`: whom scripts must belong to besides root (tests).
-  explicit HookRunner(EventLoop& loop, uid_t owner = 0);
+  // `loop` must outlive the runner. `units`: scripts run as transient units. `owner`: whom scripts
+  // must belong to besides root (tests).
+  explicit HookRunner(EventLoop& loop, bool units = false, uid_t owner = 0);
   // Kills what still runs, and logs what is cut off or never begins.
   ~HookRunner();
   HookRunner(const HookRunner&) = delete;
@@ -64,6 +72,8 @@ class HookRunner {
   struct Running;
   void StartNext(const std::string& group);
   absl::Status Start(const std::string& group, HookJob job);
+  // The command line of a job: its own, or that of its unit, whose name it draws.
+  std::vector<std::string> CommandOf(const HookJob& job, std::string* unit);
   void OnOutput(Running& running);
   void OnExit(const std::string& group);
   void OnLimit(const std::string& group);
@@ -71,7 +81,9 @@ class HookRunner {
   void Finish(const std::string& group, const HookJob& job, const absl::Status& status);
 
   EventLoop& loop_;
+  const bool units_;
   const uid_t owner_;
+  uint64_t started_ = 0;
   std::map<std::string, std::deque<HookJob>> waiting_;
   std::map<std::string, std::unique_ptr<Running>> running_;
   std::list<std::unique_ptr<Running>> left_;  // ended, but the pipe is still open

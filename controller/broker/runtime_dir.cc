@@ -116,11 +116,13 @@ absl::StatusOr<RuntimeDir> RuntimeDir::Adopt(const std::string& path, UniqueFd l
 
 RuntimeDir::~RuntimeDir() {
   if (!lock_.valid()) return;
-  unlink((path_ + kSocket).c_str());
+  HideSocket();
   unlink((path_ + kPidFile).c_str());
 }
 
-void RuntimeDir::HideSocket() const { unlink((path_ + kSocket).c_str()); }
+void RuntimeDir::HideSocket() const {
+  if (!leave_socket_) unlink((path_ + kSocket).c_str());
+}
 
 absl::StatusOr<UniqueFd> RuntimeDir::Listen() const {
   const std::string path = path_ + kSocket;

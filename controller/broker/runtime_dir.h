@@ -24,6 +24,8 @@ class RuntimeDir {
   RuntimeDir(RuntimeDir&&) = default;
   RuntimeDir& operator=(RuntimeDir&&) = default;
   ~RuntimeDir();  // removes socket and pid file
+  // The socket is somebody else's (a socket unit's): its name stays.
+  void LeaveSocket() { leave_socket_ = true; }
 
   // The listening socket ciped.sock, mode 0660, group "cipe" where that exists.
   absl::StatusOr<UniqueFd> Listen() const;
@@ -36,6 +38,7 @@ class RuntimeDir {
   RuntimeDir(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string path_;
   UniqueFd lock_;
+  bool leave_socket_ = false;
 };
 
 // To group "cipe" where that exists; a failure is only logged. `fd` when `path` is open, else -1.

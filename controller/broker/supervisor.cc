@@ -93,6 +93,7 @@ void Supervisor::OnReadable() {
     if (message.ok()) {
       if (const auto* pong = std::get_if<ipc::Pong>(&*message); pong != nullptr) {
         heartbeat_.OnPong(pong->number);
+        if (hooks_.on_pong) hooks_.on_pong();
         continue;
       }
       hooks_.on_message(*std::move(message));

@@ -25,6 +25,8 @@ class Supervisor {
     std::function<void(ipc::Message)> on_message;
     // The engine is dead, its descriptors are closed.
     std::function<void()> on_death;
+    // It answered a ping. May be null.
+    std::function<void()> on_pong;
   };
 
   // `loop` must outlive the supervisor. `spawn` runs on the loop's thread. An engine that leaves

@@ -20,7 +20,7 @@ class TunnelHooks {
   static constexpr auto kLimit = std::chrono::seconds(30);  // of one command
   using Done = std::function<void(const absl::Status&)>;
 
-  explicit TunnelHooks(EventLoop& loop) : runner_(loop) {}
+  TunnelHooks(EventLoop& loop, bool units) : runner_(loop, units) {}
 
   static bool Any(const config::Tunnel& config, Phase phase);
   // `done` runs when all have ended, at once when there are none; `mtu` of the netdev, 0 when there

@@ -13,9 +13,9 @@ def status_of(process):
     return {name: value.strip() for name, _, value in (l.partition(":") for l in text.splitlines())}
 
 
-# CAP_*: chown 0, kill 5, setgid 6, setuid 7, setpcap 8, net_bind_service 10, net_admin 12, net_raw
+# CAP_*: chown 0, dac_read_search 2, kill 5, setgid 6, setuid 7, setpcap 8, net_bind_service 10, net_admin 12, net_raw
 # 13, ipc_lock 14, sys_chroot 18, perfmon 38, bpf 39.
-BROKER_CAPABILITIES = sum(1 << n for n in (0, 5, 6, 7, 8, 10, 12, 13, 14, 18, 38, 39))
+BROKER_CAPABILITIES = sum(1 << n for n in (0, 2, 5, 6, 7, 8, 10, 12, 13, 14, 18, 38, 39))
 
 
 def privileges(lab):

@@ -4,12 +4,12 @@ import contextlib
 import functools
 import json
 import os
-import signal
 import socket
 import struct
 
 import lab as labs
 from classic_hosts import KEY, two_hosts
+from service_manager import Manager
 from sites import TRAFFIC, TUNNEL, drops, expect, make_pair
 
 RATE, SECONDS = 1000, 6
@@ -227,61 +227,6 @@ def newer_format(lab):
     pair.a.down(TUNNEL)
     pair.a.stop_daemon()
     pair.expect_nothing_left()
-
-
-class Manager:
-    """What systemd's descriptor store does for a service (sd_notify(3)), and its restarts."""
-
-    def __init__(self, site):
-        self.site = site
-        self.path = site.directory / "notify.sock"
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.settimeout(20)
-        self.socket.bind(str(self.path))
-        self.stored = {}
-        self.log = site.directory / "service.log"
-
-    def start(self):
-        """Starts the service with what is stored, as the store does: names, no order."""
-        names = sorted(self.stored, reverse=True)
-        for number, name in enumerate(names):
-            os.dup2(self.stored[name], 200 + number)
-        keep = [200 + number for number in range(len(names))]
-        shuffle = "; ".join(f"exec {3 + n}<&{fd} {fd}<&-" for n, fd in enumerate(keep))
-        listen = (f"export LISTEN_PID=$$ LISTEN_FDS={len(names)} "
-                  f"LISTEN_FDNAMES={':'.join(names)}; " if names else "")
-        words = " ".join(f"'{word}'" for word in (
-            labs.BIN / "ciped", *self.site.options(), "--on-stop", "keep"))
-        # bash: sh knows descriptors of one digit only.
-        process = self.site.start(
-            "bash", "-c", f"{shuffle or ':'}; {listen}export NOTIFY_SOCKET='{self.path}'; "
-            f"exec {words} 2>>'{self.log}'", pass_fds=keep)
-        for fd in keep:
-            os.close(fd)
-        for fd in self.stored.values():
-            os.close(fd)
-        self.stored.clear()
-        self._until("READY=1")
-        return process
-
-    def _until(self, word):
-        while True:
-            text, fds, _, _ = socket.recv_fds(self.socket, 65536, 253)
-            lines = dict(line.partition("=")[::2] for line in text.decode().splitlines())
-            if lines.get("FDSTORE") == "1":
-                self.stored[lines["FDNAME"]] = fds[0]
-            else:
-                for fd in fds:  # the barrier: closing it is the answer
-                    os.close(fd)
-            if word in text.decode() or (word == "BARRIER=1" and lines.get("BARRIER") == "1"):
-                return
-
-    def stop(self, process):
-        """As before a restart."""
-        broker, _ = self.site.daemons()
-        os.kill(broker, signal.SIGTERM)
-        self._until("BARRIER=1")
-        process.wait(timeout=20)
 
 
 def set_format(fd, number):

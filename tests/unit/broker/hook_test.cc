@@ -23,7 +23,7 @@ using testing::Not;
 
 class HookTest : public testing::Test {
  protected:
-  HookTest() : loop_(*EventLoop::Create(clock_)), runner_(*loop_, geteuid()) {
+  HookTest() : loop_(*EventLoop::Create(clock_)), runner_(*loop_, false, geteuid()) {
     std::string pattern = testing::TempDir() + "/cipe_hook_XXXXXX";
     dir_ = mkdtemp(pattern.data());
   }
@@ -207,7 +207,7 @@ TEST_F(HookTest, WhatBackgroundProgramsWriteIsStillRead) {
 TEST_F(HookTest, WhatIsCutOffIsSaid) {
   testing::internal::CaptureStderr();
   {
-    HookRunner runner(*loop_, geteuid());
+    HookRunner runner(*loop_, /*units=*/false, geteuid());
     runner.Run(Script("sleep 60"));
     HookJob second = Script("true", "down");
     second.label = "ip-down";
@@ -225,7 +225,7 @@ TEST_F(HookTest, WhatIsCutOffIsSaid) {
 TEST_F(HookTest, DestructionKillsWhatRuns) {
   const auto start = std::chrono::steady_clock::now();
   {
-    HookRunner runner(*loop_, geteuid());
+    HookRunner runner(*loop_, /*units=*/false, geteuid());
     runner.Run(Script("sleep 60"));
     EXPECT_EQ(runner.pending(), 1u);
   }

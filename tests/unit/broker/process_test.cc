@@ -233,7 +233,9 @@ TEST_F(Process, HasNoWayOutOfItsSandbox) {
     EXPECT_EQ(Try(name), "killed") << name;
   }
   for (const char* name : {"open", "make file"}) {
-    EXPECT_EQ(Try(name), kFiltersAll ? "EPERM" : "ENOENT") << name;
+    const std::string answer = Try(name);  // the empty root's answers without the filter
+    EXPECT_TRUE(kFiltersAll ? answer == "EPERM" : answer == "ENOENT" || answer == "ESRCH")
+        << answer;
   }
   for (const char* name : {"thread", "memory", "event loop"}) EXPECT_EQ(Try(name), "done") << name;
   if (!kFiltersAll) return;  // the rest belongs to the run time of sanitizers

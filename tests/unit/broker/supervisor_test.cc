@@ -90,13 +90,14 @@ class SupervisorTest : public testing::Test {
   }
   Supervisor::Hooks Hooks() {
     return {[this](bool takeover) { starts_.push_back(takeover); },
-            [this](ipc::Message) { ++messages_; }, [this] { ++deaths_; }};
+            [this](ipc::Message) { ++messages_; }, [this] { ++deaths_; }, [this] { ++pongs_; }};
   }
   SystemClock clock_;
   std::unique_ptr<EventLoop> loop_ = *EventLoop::Create(clock_);
   std::vector<bool> starts_;
   int messages_ = 0;
   int deaths_ = 0;
+  int pongs_ = 0;
 };
 
 TEST_F(SupervisorTest, CarriesMessagesBothWays) {
@@ -105,6 +106,13 @@ TEST_F(SupervisorTest, CarriesMessagesBothWays) {
   ASSERT_TRUE(supervisor.Send(ipc::TunnelRemove{1}).ok());
   Run([&] { return messages_ == 1; });
   EXPECT_EQ(deaths_, 0);
+}
+
+TEST_F(SupervisorTest, SaysThatTheEngineAnswers) {
+  Supervisor supervisor(*loop_, SpawnEcho, Hooks(), {milliseconds(10), 100});
+  ASSERT_TRUE(supervisor.Start().ok());
+  Run([&] { return pongs_ >= 3; });
+  EXPECT_EQ(messages_, 0);
 }
 
 TEST_F(SupervisorTest, AKilledEngineIsReplacedAtOnce) {
