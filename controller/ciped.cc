@@ -24,6 +24,7 @@
 #include "broker/engine_sandbox.h"
 #include "broker/process.h"
 #include "cipe/control/schema.h"
+#include "cipe_version.h"
 #include "control/request.h"
 #include "engine/engine_process.h"
 

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cipe/control/schema.h"
+#include "cipe_version.h"
 #include "tools/classic/start_link.h"
 #include "tools/classic/warning.h"
 #include "tools/classic/watch_log.h"
