@@ -10,6 +10,12 @@ install(CODE [[
 ]])
 install(TARGETS cipectl RUNTIME DESTINATION bin PERMISSIONS ${program_mode})
 
+set(CIPE_ZSH_DIRECTORY share/zsh/site-functions CACHE STRING "Where zsh looks for completion")
+set(file_mode OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+install(FILES tools/completion/cipectl.bash DESTINATION share/bash-completion/completions
+        RENAME cipectl PERMISSIONS ${file_mode})
+install(FILES tools/completion/_cipectl DESTINATION ${CIPE_ZSH_DIRECTORY} PERMISSIONS ${file_mode})
+
 # The HOWTO's `modprobe cipcb` succeeds and does nothing.
 install(FILES share/modprobe.d/cipe.conf DESTINATION /etc/modprobe.d
         PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
