@@ -7,6 +7,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <cipe_version.h>
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -24,7 +25,6 @@
 #include "broker/engine_sandbox.h"
 #include "broker/process.h"
 #include "cipe/control/schema.h"
-#include "cipe_version.h"
 #include "control/request.h"
 #include "engine/engine_process.h"
 

@@ -1,7 +1,7 @@
 // cipectl version: ours, and the running daemon's when there is one.
+#include <cipe_version.h>
 #include <cstdio>
 
-#include "cipe_version.h"
 #include "control/snapshot_json.h"
 #include "tools/cipectl/client.h"
 #include "tools/cipectl/verbs.h"

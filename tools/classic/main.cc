@@ -1,5 +1,6 @@
 // ciped-cb and ciped-ci: the commands of the classic system, as its HOWTO has them. The name
 // decides the cipher: ...-ci is IDEA, everything else Blowfish.
+#include <cipe_version.h>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -8,7 +9,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cipe/control/schema.h"
-#include "cipe_version.h"
 #include "tools/classic/start_link.h"
 #include "tools/classic/warning.h"
 #include "tools/classic/watch_log.h"

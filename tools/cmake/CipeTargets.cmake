@@ -58,6 +58,9 @@ function(cipe_library name)
   endforeach()
 endfunction()
 
+# All programs of label unit, for who builds no other tests.
+add_custom_target(unit_tests)
+
 # cipe_test(replay_window_test SRCS a.cc DEPS session LABELS unit): a GoogleTest program, which
 # becomes a CTest test of that label. Exit code 77 means "every case was skipped, because ...".
 function(cipe_test name)
@@ -70,6 +73,9 @@ function(cipe_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name} PRIVATE CIPE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
+  if("unit" IN_LIST ARG_LABELS)
+    add_dependencies(unit_tests ${name})
+  endif()
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77 TIMEOUT 300)
 endfunction()
 
