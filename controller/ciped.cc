@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -130,6 +131,18 @@ void FillStandardStreams() {
   }
 }
 
+// A tunnel takes three descriptors and more in each process, and the usual soft limit of 1024,
+// which is there for select(2), ends that after some hundred of them. Not having more is no error
+// here.
+void RaiseFileLimit() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+    Log(Severity::kWarning, "limit of open files: ", strerror(errno));
+  }
+}
+
 int Main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("CIPE tunnel daemon", "ciped");
@@ -165,6 +178,7 @@ int Main(int argc, char** argv) {
   arguments.broker.version = CIPE_VERSION;
   if (arguments.engine_fd >= 0) return RunAsEngine(arguments);
   FillStandardStreams();
+  RaiseFileLimit();
   // Absolute: a daemon's working directory is /.
   for (std::string* directory :
        {&arguments.broker.config_dir, &arguments.broker.runtime_dir, &arguments.broker.state_dir}) {

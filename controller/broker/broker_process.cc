@@ -141,14 +141,17 @@ absl::Status BrokerProcess::SetUp() {
   } else {
     CIPE_ASSIGN_OR_RETURN(runtime_, RuntimeDir::Lock(arguments_.runtime_dir));
   }
-  if (hooks_.on_locked) CIPE_RETURN_IF_ERROR(hooks_.on_locked(*loop_));
+  // Once, also when the first try ends here.
+  if (const auto locked = std::exchange(hooks_.on_locked, nullptr)) {
+    CIPE_RETURN_IF_ERROR(locked(*loop_));
+  }
   CIPE_ASSIGN_OR_RETURN(UniqueFd listener, Listener());
   BrokerOptions options = Options();
   CIPE_ASSIGN_OR_RETURN(
       broker_, Broker::Create(
                    *loop_, std::move(options), std::move(listener),
                    [threshold = arguments_.log_threshold] { return SpawnEngine(threshold); },
-                   std::move(hooks_.on_ready), std::move(inherited_)));
+                   hooks_.on_ready, std::move(inherited_)));
   // Whoever gave has everything still, and goes on unless it hears from us.
   if (giver_.valid()) CIPE_RETURN_IF_ERROR(FinishHandover(giver_.get()));
   giver_.reset();
@@ -164,7 +167,12 @@ absl::Status BrokerProcess::Run() {
     if (!inherited) return status;
     // Cleaning up would take away what is not ours yet, or somebody else's again.
     Log(Severity::kError, "not taken over: ", status.message());
-    _exit(1);
+    if (giver_.valid()) _exit(1);
+    // From the descriptor store: what is closed now was nobody else's.
+    Log(Severity::kWarning, "starting clean");
+    inherited_.reset();
+    runtime_.reset();
+    CIPE_RETURN_IF_ERROR(SetUp());
   }
   CIPE_RETURN_IF_ERROR(loop_->Watch(signals_.get(), EPOLLIN, [this](uint32_t) { OnSignal(); }));
   CIPE_ASSIGN_OR_RETURN(door_,

@@ -113,6 +113,7 @@ absl::Status Tunnel::AdmitEndpoint(const config::Peer& peer, const Endpoint& end
 // The prefix that has the endpoint moves to a table that our own packets do not look at.
 absl::Status Tunnel::RouteAround(const IpAddress& endpoint) {
   if (std::find(around_.begin(), around_.end(), endpoint) != around_.end()) return absl::OkStatus();
+  ForgetUnusedEndpoints(&around_, peers);
   around_.push_back(endpoint);
   absl::Status status = TakeTable();
   const absl::StatusOr<RoutePlan> plan = PlanRoutes(config_, around_, own_table_);

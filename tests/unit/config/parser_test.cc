@@ -247,6 +247,10 @@ TEST(Parser, PeerValueErrors) {
                 "a host's address");
   }
   ExpectError("[Interface]\n[Peer]\nEndpoint = [::ffff:192.0.2.2]:5", "3:12", "write 192.0.2.2");
+  ExpectError("[Interface]\n[Peer]\nEndpoint = [fe80::1]:5", "3:12", "such as [fe80::1%eth0]:5");
+  ExpectError(
+      "[Interface]\n[Peer]\nEndpoint = host:1\nEndpoint = 192.0.2.1:5\nEndpoint = 192.0.2.1:5",
+      "5:12", "found Endpoint 192.0.2.1:5 again");
   for (const char* endpoint : {"host:1", "10.0.0.1:65535", "[fe80::1%eth0]:5", "a_b-c.example:9",
                                "223.255.255.255:1", "127.0.0.1:1", "[::1]:1", "[::ffff]:1"}) {
     const auto t =
