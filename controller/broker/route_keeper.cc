@@ -12,7 +12,6 @@
 #include "base/status_macros.h"
 #include "netlink/address.h"
 #include "netlink/link.h"
-#include "netlink/route.h"
 
 namespace cipe::broker {
 namespace {
@@ -27,15 +26,6 @@ bool IsReject(uint8_t type) {
 
 PlannedRoute AsPlanned(const netlink::Route& route) {
   return {route.destination, route.table, route.metric, IsReject(route.type)};
-}
-
-netlink::Route AsReject(const PlannedRoute& reject) {
-  netlink::Route route;
-  route.destination = reject.destination;
-  route.table = reject.table;
-  route.metric = reject.metric;
-  route.type = RTN_UNREACHABLE;
-  return route;
 }
 
 // `foreign`: rules that are there, but not by us.
@@ -233,7 +223,7 @@ absl::Status RouteKeeper::CheckOtherTunnels(const netlink::Route& theirs,
 // into a table that is still empty.
 absl::Status RouteKeeper::AddEach(const Missing& missing, Missing* added) {
   for (const PlannedRoute& reject : missing.rejects) {
-    const absl::Status status = netlink::AddRoute(socket_, AsReject(reject));
+    const absl::Status status = netlink::AddRoute(socket_, RejectRoute(reject));
     // Another tunnel of ours has it: CheckRoutes has looked whose it is.
     if (!status.ok() && !absl::IsAlreadyExists(status)) return status;
     if (status.ok()) added->rejects.push_back(reject);

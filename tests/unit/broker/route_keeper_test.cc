@@ -187,6 +187,35 @@ TEST_F(RouteKeeperTest, RejectsOutliveTheKeeperAndGoWithTheTunnel) {
   EXPECT_TRUE(disk_.empty());
 }
 
+TEST_F(RouteKeeperTest, RejectsAreThereBeforeTheTunnelAfterAReboot) {
+  config_.reject_when_down = true;
+  Allow({"10.0.1.0/24", "0.0.0.0/0", "fd00:1::/64"});
+  auto keeper = Keeper();
+  ASSERT_TRUE(keeper->Apply(Plan()).ok());
+  keeper.reset();
+  const std::string rules = Shown("rule");
+  for (int i = 0; i < 3; ++i) {  // after a reboot, after a crash, and when a rule alone is gone
+    if (i == 0) {
+      Ip("-4 route flush table all proto 205");
+      Ip("-6 route flush table all proto 205");
+    }
+    if (i != 1) Ip("rule delete proto 205 priority 20755");
+    book_ = Book();
+    book_->ForgetUnwanted({"site"});
+    book_->PutBackRejects();
+    EXPECT_THAT(Ours(), HasSubstr("unreachable default table 20500"));
+    EXPECT_THAT(Ours(), HasSubstr("unreachable 10.0.1.0/24"));
+    EXPECT_THAT(Ours("-6"), HasSubstr("unreachable fd00:1::/64"));
+    EXPECT_EQ(Shown("rule"), rules);
+  }
+  keeper = Keeper();
+  ASSERT_TRUE(keeper->Apply(Plan()).ok());
+  keeper.reset();
+  book_->Forget("site");
+  EXPECT_THAT(Ours(), Not(HasSubstr("unreachable")));
+  EXPECT_THAT(Shown("rule"), Not(HasSubstr("20500")));
+}
+
 TEST_F(RouteKeeperTest, AnothersRejectRouteIsNotTaken) {
   config_.reject_when_down = true;
   Ip("route add unreachable 10.0.1.0/24 proto 205 metric 4294967295");
