@@ -146,6 +146,7 @@ class Broker {
   absl::Status AddWanted(const std::string& name);
   absl::Status RemoveWanted(const std::string& name);
   void BringBackWanted();
+  void BringBack(const std::string& name, const std::string& told);
   Tunnel* ByName(const std::string& name);
   Tunnel* ById(ipc::TunnelId id);
 
@@ -228,7 +229,7 @@ class Broker {
   TimerId narrow_timer_ = TimerId::kNone;
   TimerId stop_timer_ = TimerId::kNone;
   std::function<void()> stopped_;                 // set once stopping
-  std::map<std::string, TimerId> remake_timers_;  // by tunnel, after a remake that failed
+  std::map<std::string, TimerId> remake_timers_;  // by tunnel, after it could not come up by itself
   TimerId calm_timer_ = TimerId::kNone;   // a tunnel moved a moment ago and wants to move again
   TimerId truce_timer_ = TimerId::kNone;  // somebody fights with us over routes
   bool routes_changed_ = false;           // something that is ours may be gone, since the last look

@@ -1,5 +1,6 @@
 // The part of the broker that outlives it: time stamp floors and the list of wanted tunnels.
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,11 @@
 #include "broker/broker.h"
 
 namespace cipe::broker {
+namespace {
+
+constexpr auto kBringBackAgain = std::chrono::seconds(10);
+
+}  // namespace
 
 ipc::TunnelAdd Broker::Describe(const Tunnel& tunnel, bool takeover) const {
   ipc::TunnelAdd add = tunnel.Describe(takeover);
@@ -56,13 +62,28 @@ absl::Status Broker::RemoveWanted(const std::string& name) {
 }
 
 void Broker::BringBackWanted() {
-  for (const std::string& name : wanted_) {
-    if (ByName(name) != nullptr) continue;  // taken over from the last daemon
-    Up(name, /*strict=*/false, [name](const absl::StatusOr<ipc::TunnelId>& id) {
-      if (id.ok()) return;
-      Log(Severity::kError, "cannot bring ", name, " up again: ", id.status().message());
+  for (const std::string& name : wanted_) BringBack(name, "");
+}
+
+// Again and again: a port in use, a route in the way, a hook that waits for the network may be gone
+// a minute later, and nobody may be there to say `up`. `told` is what the log says already.
+void Broker::BringBack(const std::string& name, const std::string& told) {
+  // Up already: by hand, or taken over from the last daemon.
+  if (stopped_ || !IsWanted(name) || ByName(name) != nullptr) return;
+  Up(name, /*strict=*/false, [this, name, told](const absl::StatusOr<ipc::TunnelId>& id) {
+    if (id.ok()) return;
+    const std::string why(id.status().message());
+    if (why != told) {
+      Log(Severity::kError, "cannot bring ", name, " up again: ", why,
+          "; tried every 10 s until it is up or `cipectl down ", name, "`");
+    }
+    TimerId& timer = remake_timers_[name];
+    loop_.Cancel(timer);
+    timer = loop_.After(kBringBackAgain, [this, name, why] {
+      remake_timers_.erase(name);
+      BringBack(name, why);
     });
-  }
+  });
 }
 
 }  // namespace cipe::broker

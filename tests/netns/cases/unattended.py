@@ -1,0 +1,106 @@
+"""Nobody is there: ciped comes back, and finds something in its way; reboots; `down` without it."""
+
+import os
+import signal
+import time
+
+import lab as labs
+from sites import PORT, TUNNEL, expect, make_pair
+
+HOLD_PORT = ("import socket, sys\n"
+             "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+             f"s.bind(('', {PORT})); print('ready', flush=True); sys.stdin.read()\n")
+
+
+def daemon_log(site):
+    return (site.directory / "run/ciped.log").read_text()
+
+
+def of_ours(site, what):
+    """Lines of `ip route show table all` or `ip rule` with our protocol number, that start with
+    `what`."""
+    words = ("rule",) if what == "rule" else ("route", "show", "table", "all")
+    listed = site.run("ip", *words, echo=False).stdout.splitlines()
+    return {line.strip() for line in listed if f"proto {labs.ROUTE_PROTOCOL}" in line
+            and (what == "rule" or line.startswith(what))}
+
+
+def crash(site):
+    os.kill(site.daemons()[0], signal.SIGKILL)
+    labs.wait_for("both processes to be gone", lambda: site.daemons() == (None, None), 5)
+
+
+def restart(site):
+    site.run(labs.BIN / "ciped", *site.options(), "--daemon")
+
+
+def is_up(site):
+    return site.run("ip", "link", "show", "dev", TUNNEL, check=None, echo=False).returncode == 0
+
+
+def tries_again(lab):
+    """What kept a wanted tunnel down at the start goes away: it comes up, nobody says `up`."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.up()
+    crash(pair.a)
+    holder = pair.a.start("python3", "-c", HOLD_PORT, stdin=-1)
+    expect(holder.stdout.readline().strip() == "ready", "nobody holds the port")
+    restart(pair.a)
+    labs.wait_for("the log to say why", lambda: f"port {PORT} is in use" in daemon_log(pair.a), 5)
+    time.sleep(11)  # one more attempt
+    expect(not is_up(pair.a), "up although the port is taken")
+    told = daemon_log(pair.a).count("cannot bring")
+    expect(told == 1, f"told {told} times")
+    holder.stdin.close()
+    holder.wait(timeout=5)
+    labs.wait_for("the tunnel to come up by itself", lambda: is_up(pair.a), 15)
+    pair.wait_handshake()
+    pair.ping_all()
+    # `down` ends the attempts, too.
+    crash(pair.a)
+    good = (pair.a.config / f"{TUNNEL}.conf").read_text()
+    pair.a.write(f"{TUNNEL}.conf", "Nonsense\n")
+    restart(pair.a)
+    pair.a.down(TUNNEL)
+    pair.a.write(f"{TUNNEL}.conf", good)
+    time.sleep(11)
+    expect(not is_up(pair.a), "it came up although `down` was said")
+    pair.a.stop_daemon()
+    pair.b.down(TUNNEL)
+    pair.expect_nothing_left()
+
+
+def rejects_first(lab):
+    """After a reboot reject routes are there at once, however long the tunnel takes."""
+    pair = make_pair(lab)
+    pair.configure(only_here={"site-a": (
+        {"RejectWhenDown": "yes"}, {"AllowedIPs": "10.9.0.2/32, 0.0.0.0/0"})})
+    pair.up()
+    pair.a.run("ip", "route", "add", "default", "via", "192.0.2.2")
+    before = of_ours(pair.a, "unreachable"), of_ours(pair.a, "rule")
+    expect((len(before[0]), len(before[1])) == (2, 2), f"reject routes and rules: {before}")
+    crash(pair.a)
+    # As a reboot does.
+    pair.a.run("ip", "route", "flush", "table", "all", "proto", labs.ROUTE_PROTOCOL)
+    pair.a.run("ip", "rule", "flush", "protocol", labs.ROUTE_PROTOCOL)
+    expect(not of_ours(pair.a, "unreachable") | of_ours(pair.a, "rule"), "nothing was flushed")
+    path = pair.a.config / f"{TUNNEL}.conf"
+    pair.a.write(f"{TUNNEL}.conf", path.read_text().replace("[Peer]", "PreUp = sleep 5\n[Peer]"))
+    restart(pair.a)
+    expect(not is_up(pair.a), "the tunnel is up already")
+    now = of_ours(pair.a, "unreachable"), of_ours(pair.a, "rule")
+    expect(now == before, f"reject routes and rules: {now}")
+    got = pair.a.run("ip", "route", "get", "198.51.100.9", check=None)
+    expect(got.returncode != 0, f"198.51.100.9 is reached by {got.stdout}")
+    labs.wait_for("the tunnel", lambda: is_up(pair.a), 15)
+    pair.wait_handshake()
+    labs.ping(pair.a, "10.9.0.2")
+    pair.a.down(TUNNEL)
+    left = of_ours(pair.a, "unreachable") | of_ours(pair.a, "rule")
+    expect(not left and not pair.a.leftovers([TUNNEL]), f"left: {left}")
+    pair.a.stop_daemon()  # it was started by hand
+    pair.b.down(TUNNEL)
+
+
+CASES = {"tries-again": tries_again, "rejects-first": rejects_first}
