@@ -117,6 +117,13 @@ absl::StatusOr<RouteKeeper::Missing> RouteKeeper::FindMissing(const RoutePlan& w
   for (const IpPrefix& address : wanted.addresses) {
     if (!addresses.contains(address)) missing.addresses.push_back(address);
   }
+  for (const IpPrefix& was : wanted_.addresses) {
+    const auto same = [&](const IpPrefix& address) { return address.address == was.address; };
+    if (was.address.is_v6() && addresses.contains(was) &&
+        std::any_of(missing.addresses.begin(), missing.addresses.end(), same)) {
+      missing.other_length.push_back(was);
+    }
+  }
   std::set<PlannedRoute> routes;
   netlink::RouteFilter filter;
   filter.protocol = netlink::kRouteProtocol;
@@ -180,7 +187,8 @@ absl::Status RouteKeeper::CheckForeign(const RoutePlan& wanted, const netlink::R
   return absl::AlreadyExistsError(text);
 }
 
-absl::Status RouteKeeper::CheckRoutes(const RoutePlan& wanted, const Missing& missing) const {
+absl::Status RouteKeeper::CheckRoutes(const RoutePlan& wanted, const Missing& missing,
+                                      bool tunnels) const {
   if (missing.routes.empty() && missing.rejects.empty()) return absl::OkStatus();
   std::map<std::pair<uint32_t, IpPrefix>, std::vector<const PlannedRoute*>> planned;
   for (const auto* list : {&missing.routes, &missing.rejects}) {
@@ -188,6 +196,7 @@ absl::Status RouteKeeper::CheckRoutes(const RoutePlan& wanted, const Missing& mi
   }
   CIPE_ASSIGN_OR_RETURN(const auto all, netlink::ListRoutes(socket_, {}));
   for (const netlink::Route& theirs : all) {
+    if (!tunnels && !book_->TunnelOf(theirs.ifindex).empty()) continue;
     CIPE_RETURN_IF_ERROR(CheckOtherTunnels(theirs, missing));
     if (theirs.ifindex == ifindex_ && !IsReject(theirs.type)) continue;
     if (IsReject(theirs.type) && book_->Has(AsPlanned(theirs))) continue;
@@ -228,6 +237,10 @@ absl::Status RouteKeeper::AddEach(const Missing& missing, Missing* added) {
     if (!status.ok() && !absl::IsAlreadyExists(status)) return status;
     if (status.ok()) added->rejects.push_back(reject);
   }
+  for (const IpPrefix& address : missing.other_length) {
+    CIPE_RETURN_IF_ERROR(netlink::RemoveAddress(socket_, ifindex_, address));
+    added->other_length.push_back(address);
+  }
   for (const IpPrefix& address : missing.addresses) {
     CIPE_RETURN_IF_ERROR(netlink::AddAddress(socket_, ifindex_, address));
     added->addresses.push_back(address);
@@ -253,6 +266,9 @@ void RouteKeeper::Undo(const Missing& added) {
   for (const IpPrefix& address : added.addresses) {
     netlink::RemoveAddress(socket_, ifindex_, address).IgnoreError();
   }
+  for (const IpPrefix& address : added.other_length) {
+    netlink::AddAddress(socket_, ifindex_, address).IgnoreError();
+  }
   for (const PlannedRoute& reject : added.rejects) book_->Remove(tunnel_, reject).IgnoreError();
 }
 
@@ -264,10 +280,16 @@ absl::Status RouteKeeper::AddAll(const Missing& missing) {
   return absl::Status(status.code(), absl::StrCat(path_, ": ", status.message()));
 }
 
+absl::Status RouteKeeper::Check(const RoutePlan& wanted) const {
+  CIPE_ASSIGN_OR_RETURN(const Missing missing, FindMissing(wanted));
+  CIPE_RETURN_IF_ERROR(CheckAddresses(missing.addresses));
+  return CheckRoutes(wanted, missing, /*tunnels=*/false);
+}
+
 absl::Status RouteKeeper::Apply(const RoutePlan& wanted) {
   CIPE_ASSIGN_OR_RETURN(const Missing missing, FindMissing(wanted));
   CIPE_RETURN_IF_ERROR(CheckAddresses(missing.addresses));
-  CIPE_RETURN_IF_ERROR(CheckRoutes(wanted, missing));
+  CIPE_RETURN_IF_ERROR(CheckRoutes(wanted, missing, /*tunnels=*/true));
   // On the disk first, the old and the new: a crash at any moment leaves nothing unknown behind.
   const Lasting before = book_->Of(tunnel_);
   const Lasting after = LastingOf(wanted, missing.foreign);

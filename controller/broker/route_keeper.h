@@ -35,6 +35,9 @@ class RouteKeeper {
   // AlreadyExists names a route or address of somebody else, its interface and the way out;
   // everything is as before then, on the disk too.
   absl::Status Apply(const RoutePlan& wanted);
+  // Whether Apply would be refused for something of somebody else's. What other tunnels of ours
+  // have does not count: it may change with the same reload.
+  absl::Status Check(const RoutePlan& wanted) const;
   const RoutePlan& wanted() const { return wanted_; }
   // What of it the kernel does not have, as text; empty when it has all.
   absl::StatusOr<std::string> Drift() const;
@@ -53,6 +56,8 @@ class RouteKeeper {
  private:
   struct Missing {
     std::vector<IpPrefix> addresses;
+    // Ours, there, with another length than wanted now: an interface has an IPv6 address once.
+    std::vector<IpPrefix> other_length;
     std::vector<PlannedRoute> routes, rejects;
     std::vector<netlink::Rule> rules;
     // There, made by another ciped, and as good as ours as long as it stays.
@@ -65,7 +70,7 @@ class RouteKeeper {
   absl::StatusOr<Missing> FindMissing(const RoutePlan& wanted) const;
   absl::Status FindRules(const RoutePlan& wanted, Missing* missing) const;
   absl::Status CheckAddresses(const std::vector<IpPrefix>& addresses) const;
-  absl::Status CheckRoutes(const RoutePlan& wanted, const Missing& missing) const;
+  absl::Status CheckRoutes(const RoutePlan& wanted, const Missing& missing, bool tunnels) const;
   absl::Status CheckOtherTunnels(const netlink::Route& theirs, const Missing& missing) const;
   absl::Status CheckForeign(const RoutePlan& wanted, const netlink::Route& theirs,
                             const PlannedRoute& ours) const;
