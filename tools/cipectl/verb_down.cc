@@ -1,10 +1,13 @@
 // cipectl down NAME: takes the tunnel down and leaves nothing of it behind; when it was the last
 // one, and ciped was started by cipectl, no ciped either.
+#include <unistd.h>
+
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
 #include "tools/cipectl/client.h"
 #include "tools/cipectl/daemon_end.h"
+#include "tools/cipectl/start.h"
 #include "tools/cipectl/tunnel_name.h"
 #include "tools/cipectl/verbs.h"
 
@@ -13,12 +16,32 @@ namespace {
 
 constexpr auto kPatience = std::chrono::seconds(15);
 
+void Report(const Options& options, const std::string& name, const control::Json& result) {
+  if (options.json) {
+    std::printf("%s\n", control::Dump(result, 2).c_str());
+  } else {
+    std::printf("%s is down\n", name.c_str());
+  }
+}
+
+// A ciped that crashed or was stopped left reject routes, and would bring the tunnel up again.
+int DownOffline(const Options& options, const std::string& name, const absl::Status& why) {
+  // Who may not look finds nothing.
+  const absl::Status status =
+      geteuid() == 0 ? ForgetOffline(options, name) : absl::NotFoundError("");
+  if (absl::IsNotFound(status)) return Complain(why);
+  if (!status.ok()) return Complain(status);
+  Report(options, name, {{"tunnel", name}, {"ciped_ends", false}});
+  return control::kExitDone;
+}
+
 }  // namespace
 
 int Down(const Options& options) {
   const absl::StatusOr<std::string> name = TunnelNameOf(options.first, options.config_dir);
   if (!name.ok()) return Complain(name.status());
   const absl::StatusOr<UniqueFd> fd = Connect(options.runtime_dir);
+  if (absl::IsUnavailable(fd.status())) return DownOffline(options, *name, fd.status());
   if (!fd.ok()) return Complain(fd.status());
   const DaemonEnd ciped(fd->get());
   control::Request request;
@@ -27,11 +50,7 @@ int Down(const Options& options) {
   const absl::StatusOr<control::Reply> reply = Call(fd->get(), Expecting(options, request));
   if (!reply.ok()) return Complain(reply.status());
   if (!reply->ok) return Complain(*reply, options.json);
-  if (options.json) {
-    std::printf("%s\n", control::Dump(reply->result, 2).c_str());
-  } else {
-    std::printf("%s is down\n", name->c_str());
-  }
+  Report(options, *name, reply->result);
   const auto ends = reply->result.find("ciped_ends");
   if (ends != reply->result.end() && *ends == true && !ciped.Wait(kPatience)) {
     return Complain(

@@ -103,4 +103,27 @@ def rejects_first(lab):
     pair.b.down(TUNNEL)
 
 
-CASES = {"tries-again": tries_again, "rejects-first": rejects_first}
+def down_without_ciped(lab):
+    """After a crash or a stop `down` takes away what was left, and the tunnel stays down."""
+    pair = make_pair(lab)
+    pair.configure(only_here={"site-a": (
+        {"RejectWhenDown": "yes"}, {"AllowedIPs": "10.9.0.2/32, 0.0.0.0/0"})})
+    for end in (crash, lambda site: site.stop_daemon()):
+        pair.up()
+        end(pair.a)
+        expect(of_ours(pair.a, "unreachable") and of_ours(pair.a, "rule"), "nothing was left")
+        nobody = pair.a.cipectl("down", "nobody", check={3})
+        expect("not running" in nobody.stderr, nobody.stderr)
+        expect(of_ours(pair.a, "unreachable"), "the wrong tunnel was forgotten")
+        expect(pair.a.down(TUNNEL).stdout == f"{TUNNEL} is down\n", "it was not said")
+        left = of_ours(pair.a, "unreachable") | of_ours(pair.a, "rule")
+        expect(not left, f"left: {left}")
+        pair.a.cipectl("down", TUNNEL, check={3})
+        restart(pair.a)
+        expect(not is_up(pair.a), "up although `down` was said")
+        pair.a.stop_daemon()
+        pair.b.down(TUNNEL)
+    pair.expect_nothing_left()
+
+
+CASES = {"down-without-ciped": down_without_ciped, "tries-again": tries_again, "rejects-first": rejects_first}
