@@ -94,9 +94,17 @@ std::string RouteKeeper::NameOf(int ifindex) const {
   return link.ok() ? link->name : absl::StrCat("interface ", ifindex);
 }
 
-bool RouteKeeper::IsUp() const {
+// With the netdev down the kernel takes no routes to it: somebody's will. "" when it is up.
+std::string RouteKeeper::WhyNotUp() const {
   const auto link = netlink::GetLink(socket_, ifindex_);
-  return link.ok() && link->up;
+  if (!link.ok()) {
+    return absl::StrCat("its interface is not in this network namespace any more: what it needs ",
+                        "there is up to who moved it; `cipectl down ", tunnel_, "`, then ",
+                        "`cipectl up ", tunnel_, "` makes it anew here");
+  }
+  if (link->up) return "";
+  return absl::StrCat("its interface was switched off; `ip link set dev ", link->name,
+                      " up` brings it and its routes back");
 }
 
 netlink::Route RouteKeeper::OnNetdev(const PlannedRoute& route) const {
@@ -355,11 +363,9 @@ absl::StatusOr<std::string> RouteKeeper::Drift() const {
 
 RouteKeeper::Look RouteKeeper::Restore(Instant now) {
   if (ifindex_ == 0) return Look::kSame;
-  if (!IsUp()) {
-    // Somebody's will; with the netdev down the kernel takes no routes to it.
+  if (const std::string why = WhyNotUp(); !why.empty()) {
     if (!std::exchange(told_down_, true)) {
-      Log(Severity::kWarning, "tunnel ", tunnel_, ": its interface was switched off; `ip link set ",
-          tunnel_, " up` brings it and its routes back");
+      Log(Severity::kWarning, "tunnel ", tunnel_, ": ", why);
     }
     return Look::kSame;
   }

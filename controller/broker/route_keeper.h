@@ -82,7 +82,7 @@ class RouteKeeper {
   void RemoveRoutes(const RoutePlan& wanted);
   netlink::Route OnNetdev(const PlannedRoute& route) const;
   std::string NameOf(int ifindex) const;
-  bool IsUp() const;
+  std::string WhyNotUp() const;
 
   netlink::Socket* const socket_;
   RouteBook* const book_;

@@ -126,4 +126,23 @@ def down_without_ciped(lab):
     pair.expect_nothing_left()
 
 
-CASES = {"down-without-ciped": down_without_ciped, "tries-again": tries_again, "rejects-first": rejects_first}
+def moved_away(lab):
+    """The tunnel's interface in another namespace: the log says what it is, and it works there."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.up()
+    inside = lab.namespace("inside")
+    pair.a.run("ip", "link", "set", "dev", TUNNEL, "netns", inside)
+    labs.wait_for("the log to say it", lambda: "not in this network namespace" in
+                  daemon_log(pair.a), 5)
+    expect("switched off" not in daemon_log(pair.a), "called switched off")
+    for words in (("link", "set", "dev", TUNNEL, "up"),
+                  ("address", "add", "10.9.0.1/32", "dev", TUNNEL),
+                  ("route", "add", "10.9.0.2/32", "dev", TUNNEL)):
+        lab.run("ip", "-n", inside, *words)
+    lab.run("ping", "-n", "-c", 2, "-W", 2, "10.9.0.2", namespace=inside)
+    pair.down()
+    expect(TUNNEL not in lab.quiet("ip", "-n", inside, "-br", "link"), "the interface is left")
+
+
+CASES = {"moved-away": moved_away, "down-without-ciped": down_without_ciped, "tries-again": tries_again, "rejects-first": rejects_first}
