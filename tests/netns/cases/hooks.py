@@ -46,7 +46,7 @@ def failing(lab):
             {option: f"echo sorry; exit 7\n{option} = echo never >> {journal}",
              "PostDown": f"echo down >> {journal}"}, {})})
         result = pair.a.up(TUNNEL, check={1})
-        for word in (f"{TUNNEL}.conf", option, "exit 7", "status 7"):
+        for word in (f"{TUNNEL}.conf", option, "exit 7", "status 7: sorry"):
             expect(word in result.stderr, f"{option}: {word!r} is not in: {result.stderr}")
         labs.wait_for("nothing to be left", lambda: not pair.leftovers())
         expect("never" not in lines(journal), "the next command ran nevertheless")
