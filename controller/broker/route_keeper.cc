@@ -361,6 +361,25 @@ absl::StatusOr<std::string> RouteKeeper::Drift() const {
   return missing.empty() ? "" : missing.ToString();
 }
 
+bool RouteKeeper::InTheWay(const netlink::Route& theirs) const {
+  if (theirs.protocol == netlink::kRouteProtocol || theirs.ifindex == ifindex_) return false;
+  PlannedRoute route = AsPlanned(theirs);
+  route.reject = false;
+  return std::binary_search(wanted_.routes.begin(), wanted_.routes.end(), route);
+}
+
+bool RouteKeeper::IsInTheWay(const Missing& missing) {
+  RoutePlan beside;
+  beside.metric_given = true;  // with another metric it may be there
+  const absl::Status status = CheckRoutes(beside, missing, /*tunnels=*/true);
+  const std::string text(status.message());
+  if (std::exchange(in_the_way_, text) != text && !status.ok()) {
+    Log(Severity::kWarning, "tunnel ", tunnel_,
+        ": packets for it go elsewhere, somebody put a route in the place of its own: ", text);
+  }
+  return !status.ok();
+}
+
 RouteKeeper::Look RouteKeeper::Restore(Instant now) {
   if (ifindex_ == 0) return Look::kSame;
   if (const std::string why = WhyNotUp(); !why.empty()) {
@@ -371,7 +390,12 @@ RouteKeeper::Look RouteKeeper::Restore(Instant now) {
   }
   const bool was_down = std::exchange(told_down_, false);
   const auto missing = FindMissing(wanted_);
-  if (!missing.ok() || missing->empty()) return Look::kSame;
+  if (!missing.ok()) return Look::kSame;
+  if (IsInTheWay(*missing)) {
+    AddAll(*missing).IgnoreError();  // the rest of it
+    return Look::kLater;
+  }
+  if (missing->empty()) return Look::kSame;
   if (!since_.has_value() || now - *since_ >= kTruce) {
     since_ = now;
     restored_ = 0;

@@ -42,8 +42,11 @@ class RouteKeeper {
   // What of it the kernel does not have, as text; empty when it has all.
   absl::StatusOr<std::string> Drift() const;
 
+  // Does a route of somebody else stand where one of ours belongs, and not beside it?
+  bool InTheWay(const netlink::Route& theirs) const;
   // After a change of the network: puts back what others took away, and says so in the log. Who
-  // does it again and again is given way for a minute. kLater: look again after kTruce.
+  // does it again and again is given way for a minute, and so is who put a route of his own in its
+  // place, for as long as it is there. kLater: look again after kTruce, and when a route goes.
   enum class Look { kSame, kRestored, kLater };
   static constexpr Duration kTruce = std::chrono::seconds(60);
   Look Restore(Instant now);
@@ -83,6 +86,7 @@ class RouteKeeper {
   netlink::Route OnNetdev(const PlannedRoute& route) const;
   std::string NameOf(int ifindex) const;
   std::string WhyNotUp() const;
+  bool IsInTheWay(const Missing& missing);  // and says so in the log, once
 
   netlink::Socket* const socket_;
   RouteBook* const book_;
@@ -91,7 +95,8 @@ class RouteKeeper {
   RoutePlan wanted_;
   bool left_ = false;
   bool told_down_ = false;
-  int restored_ = 0;  // since `since_`
+  std::string in_the_way_;  // what the log says of it
+  int restored_ = 0;        // since `since_`
   std::optional<Instant> since_;
 };
 

@@ -61,6 +61,7 @@ class Tunnel {
   uint32_t fwmark() const { return own_table_.mark != 0 ? own_table_.mark : config_.fwmark; }
   // Addresses, routes and rules, for a changed plan (tunnel_routes.cc).
   RouteKeeper& routes() { return *routes_; }
+  const RouteKeeper& routes() const { return *routes_; }
   // Whether something of somebody else's keeps another configuration of this tunnel from being
   // carried out. Nothing is changed.
   absl::Status CheckRoutes(const config::Tunnel& changed);

@@ -145,4 +145,27 @@ def moved_away(lab):
     expect(TUNNEL not in lab.quiet("ip", "-n", inside, "-br", "link"), "the interface is left")
 
 
-CASES = {"moved-away": moved_away, "down-without-ciped": down_without_ciped, "tries-again": tries_again, "rejects-first": rejects_first}
+def route_replaced(lab):
+    """Somebody's route in the place of ours stays and is told; ours is back as soon as it goes."""
+    pair = make_pair(lab)
+    pair.configure(only_here={"site-a": ({"RejectWhenDown": "yes"}, {
+        "AllowedIPs": "10.9.0.2/32, 10.0.2.0/24, fd09::2/128"})})
+    pair.up()
+    for family, theirs in (("-4", ("10.0.2.0/24", "via", "192.0.2.2")),
+                           ("-6", ("fd09::2/128", "via", "2001:db8:1::2", "metric", "1024"))):
+        pair.a.run("ip", family, "route", "replace", *theirs, "dev", "eth0")
+        labs.wait_for("the log to name the route", lambda t=theirs: any(
+            "go elsewhere" in line and f"route to {t[0]}" in line and "by way of eth0" in line
+            for line in daemon_log(pair.a).splitlines()), 3)
+        time.sleep(0.3)
+        got = pair.a.run("ip", family, "route", "get", theirs[0].split("/")[0]).stdout
+        expect("eth0" in got, f"the foreign route was touched: {got}")
+        expect(not any("put back" in line and theirs[0] in line
+                       for line in daemon_log(pair.a).splitlines()), "told to be put back")
+        pair.a.run("ip", family, "route", "delete", *theirs, "dev", "eth0")
+        labs.wait_for("our route to be back", lambda t=theirs, f=family: f" dev {TUNNEL} " in
+                      pair.a.run("ip", f, "route", "get", t[0].split("/")[0], check=None).stdout, 3)
+    pair.down()
+
+
+CASES = {"moved-away": moved_away, "route-replaced": route_replaced, "down-without-ciped": down_without_ciped, "tries-again": tries_again, "rejects-first": rejects_first}
