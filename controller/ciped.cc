@@ -22,6 +22,7 @@
 #include "base/status_macros.h"
 #include "broker/broker_process.h"
 #include "broker/daemon_log.h"
+#include "broker/forget.h"
 #include "broker/process.h"
 #include "cipe/control/schema.h"
 #include "control/request.h"
@@ -35,6 +36,7 @@ constexpr int kReadyMilliseconds = 60'000;  // the tunnels of the last run come 
 struct Arguments {
   broker::BrokerArguments broker;
   int log_level = static_cast<int>(Severity::kInfo);
+  std::string forget;  // a tunnel
   int engine_fd = -1;
   pid_t engine_parent = 0;
 };
@@ -55,6 +57,13 @@ int RunInForeground(const Arguments& arguments) {
   const absl::Status status =
       broker::RunBroker(arguments.broker, {{}, [] { sd_notify(0, "READY=1"); }});
   return status.ok() ? 0 : Fail(status);
+}
+
+int Forget(const Arguments& arguments) {
+  const absl::Status status = broker::ForgetTunnel(arguments.broker.state_dir, arguments.forget);
+  if (status.ok()) return control::kExitDone;
+  if (absl::IsNotFound(status)) return control::kExitNotRunning;
+  return Fail(status);
 }
 
 // What the child in the background has to say to the parent that waits: "r" is ready, the end of
@@ -166,6 +175,7 @@ int Main(int argc, char** argv) {
                  "on SIGTERM: wipe everything, keep it in systemd's descriptor store, or keep it "
                  "when systemd restarts the unit (default auto)")
       ->check(CLI::IsMember({"auto", "wipe", "keep"}));
+  app.add_option("--forget", arguments.forget)->group("");  // for `cipectl down`
   app.add_option("--engine-fd", arguments.engine_fd)->group("");
   app.add_option("--engine-parent", arguments.engine_parent)->group("");
   try {
@@ -184,6 +194,7 @@ int Main(int argc, char** argv) {
        {&arguments.broker.config_dir, &arguments.broker.runtime_dir, &arguments.broker.state_dir}) {
     *directory = control::CanonicalDirectory(*directory);
   }
+  if (!arguments.forget.empty()) return Forget(arguments);
   return arguments.broker.daemon ? RunAsDaemon(arguments) : RunInForeground(arguments);
 }
 

@@ -160,6 +160,7 @@ class Broker {
   void OnNetworkChange();
   // broker_network.cc: notes what the event may have taken from our routes; puts that back.
   void NoteRoutes(const netlink::Event& event);
+  bool IsInTheWay(const netlink::Route& theirs) const;
   void RestoreRoutes();
 
   // broker_handover.cc

@@ -145,7 +145,7 @@ def faulty(lab):
             (("[Peer]", "Suite = chacha20poly1305\n[Peer]"), f"cipectl down {TUNNEL}")):
         pair.a.write(f"{TUNNEL}.conf", good)
         edit(pair.a, change, ("[Interface]\n", "[Interface]\nAddress = 10.9.8.1/32\n"))
-        for arguments in ((), (TUNNEL,)):
+        for arguments in (("--dry-run",), (), (TUNNEL,)):
             result = reload(pair.a, *arguments, check={1})
             expect(re.search(pattern, result.stderr), f"no {pattern!r} in {result.stderr}")
             untouched()

@@ -322,6 +322,15 @@ TEST(Check, AllowedIpsBelongToOnePeer) {
   EXPECT_THAT(Strings(t->peers[0].allowed_ips), ElementsAre("10.0.0.0/8", "::/0"));
 }
 
+TEST(Check, AllowedIpsAreNotTheOwnAddress) {
+  constexpr char kHead[] =
+      "[Interface]\nAddress=10.9.0.1/24, fd09::1/64\n[Peer]\nName=x\nSharedKey={HEX}\n";
+  ExpectError(absl::StrCat(kHead, "AllowedIPs=10.9.0.2, 10.9.0.1/32"), "6:22",
+              "10.9.0.1/32 in the AllowedIPs of peer 'x', which is this tunnel's own Address");
+  ExpectError(absl::StrCat(kHead, "AllowedIPs=fd09::1"), "6:12", "expected addresses of the peer");
+  EXPECT_TRUE(Error(absl::StrCat(kHead, "AllowedIPs=10.9.0.0/24, fd09::/64, ::/0")).ok());
+}
+
 TEST(Check, MtuWithIpv6Inside) {
   EXPECT_TRUE(Error("[Interface]\nMTU=576\nAddress=10.0.0.1").ok());
   EXPECT_TRUE(Error("[Interface]\nMTU=1280\nAddress=fd00::1").ok());
