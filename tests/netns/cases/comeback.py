@@ -6,22 +6,8 @@ import re
 import signal
 
 import lab as labs
-from cases.restart import Manager
+from cases.restart import down_under_manager, up_under_manager
 from sites import TUNNEL, expect, make_pair
-
-
-def log(site):
-    return (site.directory / "run/ciped.log").read_text()
-
-
-def kill(site):
-    """ciped crashes."""
-    os.kill(site.daemons()[0], 9)
-    labs.wait_for("the end", lambda: site.daemons() == (None, None))
-
-
-def start(site, **options):
-    site.run(labs.BIN / "ciped", *site.options(), "--daemon", timeout=60, **options)
 
 
 def in_the_way(lab):
@@ -29,28 +15,29 @@ def in_the_way(lab):
     pair = make_pair(lab)
     pair.configure()
     pair.up()
-    kill(pair.a)
+    pair.a.crash_daemon(timeout=10)
     labs.wait_for("its netdev to go", lambda: not pair.a.leftovers([TUNNEL]))
     pair.a.run("ip", "tuntap", "add", TUNNEL, "mode", "tun")
-    start(pair.a)
+    pair.a.start_daemon(timeout=60)
     labs.wait_for("the reason in the log",
-                  lambda: "a netdev of that name exists" in log(pair.a), 5)
-    told = log(pair.a).count("cannot bring")
+                  lambda: "a netdev of that name exists" in pair.a.daemon_log, 5)
+    told = pair.a.daemon_log.count("cannot bring")
     pair.a.run("ip", "link", "delete", TUNNEL)
-    labs.wait_for("the tunnel", lambda: "is up on rung" in log(pair.a).rpartition("cannot bring")[2],
+    labs.wait_for("the tunnel",
+                  lambda: "is up on rung" in pair.a.daemon_log.rpartition("cannot bring")[2],
                   15)
     pair.ping_all()
-    expect(told == log(pair.a).count("cannot bring") == 1, "the same reason is told again")
+    expect(told == pair.a.daemon_log.count("cannot bring") == 1, "the same reason is told again")
     # What is not wanted any more does not come back.
-    kill(pair.a)
+    pair.a.crash_daemon(timeout=10)
     labs.wait_for("its netdev to go", lambda: not pair.a.leftovers([TUNNEL]))
     pair.a.run("ip", "tuntap", "add", TUNNEL, "mode", "tun")
-    start(pair.a)
+    pair.a.start_daemon(timeout=60)
     pair.a.down(TUNNEL)
     pair.a.run("ip", "link", "delete", TUNNEL)
-    ended = len(log(pair.a))
+    ended = len(pair.a.daemon_log)
     try:
-        labs.wait_for("nothing", lambda: "is up" in log(pair.a)[ended:], 5)
+        labs.wait_for("nothing", lambda: "is up" in pair.a.daemon_log[ended:], 5)
     except labs.LabError:
         pass
     else:
@@ -123,26 +110,16 @@ def giver_hangs(lab):
 
 def store_mixed_up(lab):
     """Descriptors of the store that are not what the document says: a clean start, no failed one."""
-    pair = make_pair(lab)
-    pair.configure()
-    pair.b.up(TUNNEL, "--no-wait")
-    manager = Manager(pair.a)
-    process = manager.start()
-    pair.a.up(TUNNEL)
+    pair, manager = up_under_manager(lab)
     for name in ("cipe-2", "cipe-10"):  # a map; the lock of the runtime directory
-        manager.stop(process)
+        manager.stop()
         os.close(manager.stored[name])
         manager.stored[name] = os.open("/dev/null", os.O_RDWR)
-        process = manager.start()
+        manager.start()
         expect("starting clean" in manager.log.read_text(), f"{name}: {manager.log.read_text()}")
         labs.wait_for("the tunnel", lambda: labs.ping(pair.a, pair.inner(pair.b), 1, check=False),
                       20)
-    for site in pair.both:
-        site.down(TUNNEL)
-    manager.stop(process)
-    for fd in manager.stored.values():  # a plain stop
-        os.close(fd)
-    pair.expect_nothing_left()
+    down_under_manager(pair, manager)
 
 
 CASES = {"in-the-way": in_the_way, "many-files": many_files, "giver-dies": giver_dies,

@@ -238,7 +238,7 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.settimeout(20)
         self.socket.bind(str(self.path))
-        self.stored = {}
+        self.stored, self.process = {}, None
         self.log = site.directory / "service.log"
 
     def start(self):
@@ -253,7 +253,7 @@ class Manager:
         words = " ".join(f"'{word}'" for word in (
             labs.BIN / "ciped", *self.site.options(), "--on-stop", "keep"))
         # bash: sh knows descriptors of one digit only.
-        process = self.site.start(
+        self.process = self.site.start(
             "bash", "-c", f"{shuffle or ':'}; {listen}export NOTIFY_SOCKET='{self.path}'; "
             f"exec {words} 2>>'{self.log}'", pass_fds=keep)
         for fd in keep:
@@ -262,7 +262,6 @@ class Manager:
             os.close(fd)
         self.stored.clear()
         self._until("READY=1")
-        return process
 
     def _until(self, word):
         while True:
@@ -276,12 +275,32 @@ class Manager:
             if word in text.decode() or (word == "BARRIER=1" and lines.get("BARRIER") == "1"):
                 return
 
-    def stop(self, process):
+    def stop(self):
         """As before a restart."""
         broker, _ = self.site.daemons()
         os.kill(broker, signal.SIGTERM)
         self._until("BARRIER=1")
-        process.wait(timeout=20)
+        self.process.wait(timeout=20)
+
+
+def up_under_manager(lab):
+    """(a pair that is up, the manager of site-a)."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.b.up(TUNNEL, "--no-wait")
+    manager = Manager(pair.a)
+    manager.start()
+    pair.a.up(TUNNEL)
+    return pair, manager
+
+
+def down_under_manager(pair, manager):
+    for site in pair.both:
+        site.down(TUNNEL)
+    manager.stop()
+    for fd in manager.stored.values():  # a plain stop
+        os.close(fd)
+    pair.expect_nothing_left()
 
 
 def set_format(fd, number):
@@ -292,21 +311,16 @@ def set_format(fd, number):
 
 def stored(lab, other_format):
     """Through the descriptor store; what has another format is discarded, not misread."""
-    pair = make_pair(lab)
-    pair.configure()
-    pair.b.up(TUNNEL, "--no-wait")
-    manager = Manager(pair.a)
-    process = manager.start()
-    pair.a.up(TUNNEL)
+    pair, manager = up_under_manager(lab)
     pair.ping_all()
     before = state(pair)
     counted = {site.name: site.peer()["rx_bytes"] for site in pair.both}
     streams = None if other_format else Streams(pair)
-    manager.stop(process)
+    manager.stop()
     expect(len(manager.stored) > 10, f"stored: {sorted(manager.stored)}")
     if other_format:
         set_format(manager.stored["cipe-0"], 4711)
-    process = manager.start()
+    manager.start()
     if other_format:
         labs.wait_for("a new session", lambda: sessions(pair.a) and
                       not set(sessions(pair.a)) & set(before[0][1]))
@@ -316,12 +330,7 @@ def stored(lab, other_format):
         streams.check(lost_at_most=100)
         expect_taken_over(pair, before, counted)
     pair.ping_all()
-    for site in pair.both:
-        site.down(TUNNEL)
-    manager.stop(process)
-    for fd in manager.stored.values():  # a plain stop
-        os.close(fd)
-    pair.expect_nothing_left()
+    down_under_manager(pair, manager)
 
 
 CASES = {

@@ -1,7 +1,5 @@
 """Nobody is there: ciped comes back, and finds something in its way; reboots; `down` without it."""
 
-import os
-import signal
 import time
 
 import lab as labs
@@ -10,10 +8,6 @@ from sites import PORT, TUNNEL, expect, make_pair
 HOLD_PORT = ("import socket, sys\n"
              "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
              f"s.bind(('', {PORT})); print('ready', flush=True); sys.stdin.read()\n")
-
-
-def daemon_log(site):
-    return (site.directory / "run/ciped.log").read_text()
 
 
 def of_ours(site, what):
@@ -25,15 +19,6 @@ def of_ours(site, what):
             and (what == "rule" or line.startswith(what))}
 
 
-def crash(site):
-    os.kill(site.daemons()[0], signal.SIGKILL)
-    labs.wait_for("both processes to be gone", lambda: site.daemons() == (None, None), 5)
-
-
-def restart(site):
-    site.run(labs.BIN / "ciped", *site.options(), "--daemon")
-
-
 def is_up(site):
     return site.run("ip", "link", "show", "dev", TUNNEL, check=None, echo=False).returncode == 0
 
@@ -43,14 +28,14 @@ def tries_again(lab):
     pair = make_pair(lab)
     pair.configure()
     pair.up()
-    crash(pair.a)
+    pair.a.crash_daemon()
     holder = pair.a.start("python3", "-c", HOLD_PORT, stdin=-1)
     expect(holder.stdout.readline().strip() == "ready", "nobody holds the port")
-    restart(pair.a)
-    labs.wait_for("the log to say why", lambda: f"port {PORT} is in use" in daemon_log(pair.a), 5)
+    pair.a.start_daemon()
+    labs.wait_for("the log to say why", lambda: f"port {PORT} is in use" in pair.a.daemon_log, 5)
     time.sleep(4)  # two more attempts
     expect(not is_up(pair.a), "up although the port is taken")
-    told = daemon_log(pair.a).count("cannot bring")
+    told = pair.a.daemon_log.count("cannot bring")
     expect(told == 1, f"told {told} times")
     holder.stdin.close()
     holder.wait(timeout=5)
@@ -58,10 +43,10 @@ def tries_again(lab):
     pair.wait_handshake()
     pair.ping_all()
     # `down` ends the attempts, too.
-    crash(pair.a)
+    pair.a.crash_daemon()
     good = (pair.a.config / f"{TUNNEL}.conf").read_text()
     pair.a.write(f"{TUNNEL}.conf", "Nonsense\n")
-    restart(pair.a)
+    pair.a.start_daemon()
     pair.a.down(TUNNEL)
     pair.a.write(f"{TUNNEL}.conf", good)
     time.sleep(4)
@@ -80,14 +65,14 @@ def rejects_first(lab):
     pair.a.run("ip", "route", "add", "default", "via", "192.0.2.2")
     before = of_ours(pair.a, "unreachable"), of_ours(pair.a, "rule")
     expect((len(before[0]), len(before[1])) == (2, 2), f"reject routes and rules: {before}")
-    crash(pair.a)
+    pair.a.crash_daemon()
     # As a reboot does.
     pair.a.run("ip", "route", "flush", "table", "all", "proto", labs.ROUTE_PROTOCOL)
     pair.a.run("ip", "rule", "flush", "protocol", labs.ROUTE_PROTOCOL)
     expect(not of_ours(pair.a, "unreachable") | of_ours(pair.a, "rule"), "nothing was flushed")
     path = pair.a.config / f"{TUNNEL}.conf"
     pair.a.write(f"{TUNNEL}.conf", path.read_text().replace("[Peer]", "PreUp = sleep 5\n[Peer]"))
-    restart(pair.a)
+    pair.a.start_daemon()
     expect(not is_up(pair.a), "the tunnel is up already")
     now = of_ours(pair.a, "unreachable"), of_ours(pair.a, "rule")
     expect(now == before, f"reject routes and rules: {now}")
@@ -108,7 +93,7 @@ def down_without_ciped(lab):
     pair = make_pair(lab)
     pair.configure(only_here={"site-a": (
         {"RejectWhenDown": "yes"}, {"AllowedIPs": "10.9.0.2/32, 0.0.0.0/0"})})
-    for end in (crash, lambda site: site.stop_daemon()):
+    for end in (labs.Site.crash_daemon, labs.Site.stop_daemon):
         pair.up()
         end(pair.a)
         expect(of_ours(pair.a, "unreachable") and of_ours(pair.a, "rule"), "nothing was left")
@@ -119,7 +104,7 @@ def down_without_ciped(lab):
         left = of_ours(pair.a, "unreachable") | of_ours(pair.a, "rule")
         expect(not left, f"left: {left}")
         pair.a.cipectl("down", TUNNEL, check={3})
-        restart(pair.a)
+        pair.a.start_daemon()
         expect(not is_up(pair.a), "up although `down` was said")
         pair.a.stop_daemon()
         pair.b.down(TUNNEL)
@@ -134,8 +119,8 @@ def moved_away(lab):
     inside = lab.namespace("inside")
     pair.a.run("ip", "link", "set", "dev", TUNNEL, "netns", inside)
     labs.wait_for("the log to say it", lambda: "not in this network namespace" in
-                  daemon_log(pair.a), 5)
-    expect("switched off" not in daemon_log(pair.a), "called switched off")
+                  pair.a.daemon_log, 5)
+    expect("switched off" not in pair.a.daemon_log, "called switched off")
     for words in (("link", "set", "dev", TUNNEL, "up"),
                   ("address", "add", "10.9.0.1/32", "dev", TUNNEL),
                   ("route", "add", "10.9.0.2/32", "dev", TUNNEL)):
@@ -156,12 +141,12 @@ def route_replaced(lab):
         pair.a.run("ip", family, "route", "replace", *theirs, "dev", "eth0")
         labs.wait_for("the log to name the route", lambda t=theirs: any(
             "go elsewhere" in line and f"route to {t[0]}" in line and "by way of eth0" in line
-            for line in daemon_log(pair.a).splitlines()), 3)
+            for line in pair.a.daemon_log.splitlines()), 3)
         time.sleep(0.3)
         got = pair.a.run("ip", family, "route", "get", theirs[0].split("/")[0]).stdout
         expect("eth0" in got, f"the foreign route was touched: {got}")
         expect(not any("put back" in line and theirs[0] in line
-                       for line in daemon_log(pair.a).splitlines()), "told to be put back")
+                       for line in pair.a.daemon_log.splitlines()), "told to be put back")
         pair.a.run("ip", family, "route", "delete", *theirs, "dev", "eth0")
         labs.wait_for("our route to be back", lambda t=theirs, f=family: f" dev {TUNNEL} " in
                       pair.a.run("ip", f, "route", "get", t[0].split("/")[0], check=None).stdout, 3)
