@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include "broker/broker_process.h"
 #include "broker/daemon_log.h"
 #include "broker/engine_sandbox.h"
+#include "broker/forget.h"
 #include "broker/process.h"
 #include "cipe/control/schema.h"
 #include "control/request.h"
@@ -36,6 +38,7 @@ constexpr int kReadyMilliseconds = 60'000;  // the tunnels of the last run come 
 struct Arguments {
   broker::BrokerArguments broker;
   int log_level = static_cast<int>(Severity::kInfo);
+  std::string forget;  // a tunnel
   int engine_fd = -1;
   pid_t engine_parent = 0;
 };
@@ -58,6 +61,13 @@ int RunInForeground(const Arguments& arguments) {
   const absl::Status status =
       broker::RunBroker(arguments.broker, {{}, [] { sd_notify(0, "READY=1"); }});
   return status.ok() ? 0 : Fail(status);
+}
+
+int Forget(const Arguments& arguments) {
+  const absl::Status status = broker::ForgetTunnel(arguments.broker.state_dir, arguments.forget);
+  if (status.ok()) return control::kExitDone;
+  if (absl::IsNotFound(status)) return control::kExitNotRunning;
+  return Fail(status);
 }
 
 // What the child in the background has to say to the parent that waits: "r" is ready, the end of
@@ -134,6 +144,18 @@ void FillStandardStreams() {
   }
 }
 
+// A tunnel takes three descriptors and more in each process, and the usual soft limit of 1024,
+// which is there for select(2), ends that after some hundred of them. Not having more is no error
+// here.
+void RaiseFileLimit() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+    Log(Severity::kWarning, "limit of open files: ", strerror(errno));
+  }
+}
+
 int Main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("CIPE tunnel daemon", "ciped");
@@ -161,6 +183,7 @@ int Main(int argc, char** argv) {
          "--hooks", [&](const std::string& how) { arguments.broker.hook_units = how == "unit"; },
          "scripts run as our children, or each as a transient unit of systemd (default child)")
       ->check(CLI::IsMember({"child", "unit"}));
+  app.add_option("--forget", arguments.forget)->group("");  // for `cipectl down`
   app.add_option("--engine-fd", arguments.engine_fd)->group("");
   app.add_option("--engine-parent", arguments.engine_parent)->group("");
   try {
@@ -173,11 +196,13 @@ int Main(int argc, char** argv) {
   arguments.broker.version = CIPE_VERSION;
   if (arguments.engine_fd >= 0) return RunAsEngine(arguments);
   FillStandardStreams();
+  RaiseFileLimit();
   // Absolute: a daemon's working directory is /.
   for (std::string* directory :
        {&arguments.broker.config_dir, &arguments.broker.runtime_dir, &arguments.broker.state_dir}) {
     *directory = control::CanonicalDirectory(*directory);
   }
+  if (!arguments.forget.empty()) return Forget(arguments);
   return arguments.broker.daemon ? RunAsDaemon(arguments) : RunInForeground(arguments);
 }
 

@@ -62,6 +62,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
       &b->socket_, std::move(lasting),
       [b](const LastingRoutes& all) { return b->state_.SaveRoutes(all); });
   b->routes_->ForgetUnwanted(b->wanted_);
+  b->routes_->PutBackRejects();
   CIPE_RETURN_IF_ERROR(
       loop.Watch(b->monitor_.fd(), EPOLLIN, [b](uint32_t) { b->OnNetworkChange(); }));
   if (from.has_value()) CIPE_RETURN_IF_ERROR(b->TakeOver(*std::move(from)));

@@ -150,6 +150,7 @@ class Broker {
   absl::Status AddWanted(const std::string& name);
   absl::Status RemoveWanted(const std::string& name);
   void BringBackWanted();
+  void BringBack(const std::string& name, Duration pause, const std::string& trouble);
   Tunnel* ByName(const std::string& name);
   Tunnel* ById(ipc::TunnelId id);
 
@@ -163,6 +164,7 @@ class Broker {
   void OnNetworkChange();
   // broker_network.cc: notes what the event may have taken from our routes; puts that back.
   void NoteRoutes(const netlink::Event& event);
+  bool IsInTheWay(const netlink::Route& theirs) const;
   void RestoreRoutes();
 
   // broker_handover.cc
@@ -232,7 +234,7 @@ class Broker {
   TimerId narrow_timer_ = TimerId::kNone;
   TimerId stop_timer_ = TimerId::kNone;
   std::function<void()> stopped_;                 // set once stopping
-  std::map<std::string, TimerId> remake_timers_;  // by tunnel, after a remake that failed
+  std::map<std::string, TimerId> remake_timers_;  // by tunnel: its next try to come back
   TimerId calm_timer_ = TimerId::kNone;   // a tunnel moved a moment ago and wants to move again
   TimerId truce_timer_ = TimerId::kNone;  // somebody fights with us over routes
   bool routes_changed_ = false;           // something that is ours may be gone, since the last look

@@ -40,8 +40,9 @@ Handover Broker::DescribeAll(int runtime_lock) const {
 }
 
 void Broker::HandOver(int runtime_lock, Give give, std::function<void(absl::Status)> failed) {
-  if (stopped_ || handing_over_) {
-    return failed(absl::FailedPreconditionError("this ciped is ending already"));
+  if (stopped_) return failed(absl::FailedPreconditionError("this ciped is ending already"));
+  if (handing_over_) {
+    return failed(absl::FailedPreconditionError("it hands over to another ciped just now"));
   }
   if (hooks_.busy()) {
     return failed(absl::FailedPreconditionError("a hook of a tunnel is running; try again then"));

@@ -96,7 +96,10 @@ void Broker::Handle(const ipc::PathUsed& m) {
 // Routes of a netdev that goes down go without an event of their own.
 void Broker::NoteRoutes(const netlink::Event& event) {
   if (const auto* route = std::get_if<netlink::RouteEvent>(&event)) {
-    routes_changed_ |= route->removed && route->route.protocol == netlink::kRouteProtocol;
+    // Of others, one that stood in our place may have gone, or have come (`ip route replace`).
+    const bool waiting = truce_timer_ != TimerId::kNone;
+    routes_changed_ |= route->removed ? waiting || route->route.protocol == netlink::kRouteProtocol
+                                      : IsInTheWay(route->route);
   } else if (const auto* rule = std::get_if<netlink::RuleEvent>(&event)) {
     routes_changed_ |= rule->removed && rule->rule.protocol == netlink::kRouteProtocol;
   } else if (const auto* address = std::get_if<netlink::AddressEvent>(&event)) {
@@ -106,6 +109,13 @@ void Broker::NoteRoutes(const netlink::Event& event) {
   } else {
     routes_changed_ |= std::holds_alternative<netlink::Resync>(event);
   }
+}
+
+bool Broker::IsInTheWay(const netlink::Route& theirs) const {
+  return std::any_of(tunnels_.begin(), tunnels_.end(), [&](const auto& entry) {
+    const Tunnel& tunnel = *entry.second;
+    return !tunnel.config().classic.has_value() && tunnel.routes().InTheWay(theirs);
+  });
 }
 
 void Broker::RestoreRoutes() {

@@ -1,5 +1,6 @@
 #include "broker/broker_process.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -138,8 +139,9 @@ BrokerOptions BrokerProcess::Options() {
 absl::StatusOr<UniqueFd> BrokerProcess::Listener() {
   if (HasSocketUnit()) runtime_->LeaveSocket();
   if (!inherited_.has_value() && !unit_listener_.valid()) return runtime_->Listen();
-  UniqueFd fd =
-      unit_listener_.valid() ? std::move(unit_listener_) : std::move(inherited_->listener);
+  // The unit's is kept: a start that begins again clean needs it again.
+  UniqueFd fd = unit_listener_.valid() ? UniqueFd(fcntl(unit_listener_.get(), F_DUPFD_CLOEXEC, 0))
+                                       : std::move(inherited_->listener);
   // Once more, so that clients are told our process id (SO_PEERCRED is that of listen(2)).
   if (listen(fd.get(), kBacklog) != 0) {
     return absl::InternalError(absl::StrCat("listen on the control socket: ", strerror(errno)));
@@ -158,14 +160,17 @@ absl::Status BrokerProcess::SetUp() {
   } else {
     CIPE_ASSIGN_OR_RETURN(runtime_, RuntimeDir::Lock(arguments_.runtime_dir));
   }
-  if (hooks_.on_locked) CIPE_RETURN_IF_ERROR(hooks_.on_locked(*loop_));
+  // Once, also when the first try ends here.
+  if (const auto locked = std::exchange(hooks_.on_locked, nullptr)) {
+    CIPE_RETURN_IF_ERROR(locked(*loop_));
+  }
   BrokerOptions options = Options();
   CIPE_ASSIGN_OR_RETURN(UniqueFd listener, Listener());
   CIPE_ASSIGN_OR_RETURN(
       broker_, Broker::Create(
                    *loop_, std::move(options), std::move(listener),
                    [threshold = arguments_.log_threshold] { return SpawnEngine(threshold); },
-                   std::move(hooks_.on_ready), std::move(inherited_)));
+                   hooks_.on_ready, std::move(inherited_)));
   // Whoever gave has everything still, and goes on unless it hears from us.
   if (giver_.valid()) CIPE_RETURN_IF_ERROR(FinishHandover(giver_.get()));
   giver_.reset();
@@ -181,7 +186,12 @@ absl::Status BrokerProcess::Run() {
     if (!inherited) return status;
     // Cleaning up would take away what is not ours yet, or somebody else's again.
     Log(Severity::kError, "not taken over: ", status.message());
-    _exit(1);
+    if (giver_.valid()) _exit(1);
+    // From the descriptor store: what is closed now was nobody else's.
+    Log(Severity::kWarning, "starting clean");
+    inherited_.reset();
+    runtime_.reset();
+    CIPE_RETURN_IF_ERROR(SetUp());
   }
   CIPE_RETURN_IF_ERROR(loop_->Watch(signals_.get(), EPOLLIN, [this](uint32_t) { OnSignal(); }));
   CIPE_ASSIGN_OR_RETURN(door_,

@@ -47,7 +47,7 @@ void Conclude(const config::Tunnel& config, bool zero_copy, const std::string& c
 // Why frames cannot leave by this interface.
 std::string LinkTrouble(const netlink::Link& link) {
   if (!link.up)
-    return absl::StrCat("carrier ", link.name, " is down (ip link set ", link.name, " up)");
+    return absl::StrCat("carrier ", link.name, " is down (ip link set dev ", link.name, " up)");
   if (!link.lower_up) return absl::StrCat("carrier ", link.name, " has no link");
   return "";
 }

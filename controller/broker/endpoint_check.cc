@@ -19,6 +19,9 @@ absl::Status CheckEndpoint(netlink::Socket* socket, const config::Tunnel& config
   if (const std::string why = config::WhyNoHost(endpoint.address); !why.empty()) {
     return refused(why);
   }
+  if (endpoint.address.is_v6() && endpoint.address.is_link_local() && endpoint.scope_id == 0) {
+    return refused("is a link-local address without its interface, which a name cannot give");
+  }
   const auto route =
       netlink::LookupRoute(socket, endpoint.address, way.mark, static_cast<int>(endpoint.scope_id));
   if (!route.ok()) return absl::OkStatus();  // no way now is no mistake

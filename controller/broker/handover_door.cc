@@ -86,6 +86,10 @@ absl::StatusOr<Datagram> Receive(int fd, std::vector<UniqueFd>* fds) {
   header.msg_control = control;
   header.msg_controllen = sizeof control;
   const ssize_t n = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
+  if (n < 0 && errno == EAGAIN) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("the other ciped said nothing for ", kPatience.tv_sec, " s"));
+  }
   if (n < 0) return Failed("receive");
   std::vector<UniqueFd> received;
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
@@ -102,6 +106,20 @@ absl::StatusOr<Datagram> Receive(int fd, std::vector<UniqueFd>* fds) {
   }
   if (fds != nullptr) std::move(received.begin(), received.end(), std::back_inserter(*fds));
   return Datagram{static_cast<Kind>(buffer[0]), buffer.substr(1, static_cast<size_t>(n) - 1)};
+}
+
+// What the successor can do about it.
+absl::Status WhyNothingCame(int giver, const absl::Status& status) {
+  if (absl::IsUnavailable(status)) {
+    return absl::NotFoundError("the running ciped ended while it handed over");
+  }
+  if (!absl::IsDeadlineExceeded(status)) return status;
+  ucred who{};
+  socklen_t size = sizeof who;
+  getsockopt(giver, SOL_SOCKET, SO_PEERCRED, &who, &size);
+  return absl::Status(status.code(),
+                      absl::StrCat("not replaced: ", status.message(), "; if process ", who.pid,
+                                   " hangs, end it by `kill -9 ", who.pid, "`, and start again"));
 }
 
 absl::StatusOr<UniqueFd> Socket(int flags) {
@@ -213,12 +231,13 @@ absl::StatusOr<TakenHandover> TakeHandover(const std::string& runtime_dir,
   Fields(writer, copy);
   CIPE_RETURN_IF_ERROR(Send(fd, Kind::kHello, text));
   while (true) {
-    CIPE_ASSIGN_OR_RETURN(const Datagram datagram, Receive(fd, &taken.fds));
-    if (datagram.kind == Kind::kEnd) return taken;
-    if (datagram.kind == Kind::kDescriptors) continue;
-    if (datagram.kind == Kind::kStops) return absl::AbortedError(datagram.text);
+    const absl::StatusOr<Datagram> datagram = Receive(fd, &taken.fds);
+    if (!datagram.ok()) return WhyNothingCame(fd, datagram.status());
+    if (datagram->kind == Kind::kEnd) return taken;
+    if (datagram->kind == Kind::kDescriptors) continue;
+    if (datagram->kind == Kind::kStops) return absl::AbortedError(datagram->text);
     return absl::FailedPreconditionError(
-        absl::StrCat("the running ciped does not hand over: ", datagram.text));
+        absl::StrCat("the running ciped does not hand over: ", datagram->text));
   }
 }
 

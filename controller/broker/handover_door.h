@@ -65,7 +65,8 @@ struct TakenHandover {
   std::vector<UniqueFd> fds;  // for Unpack
   UniqueFd giver;             // FinishHandover tells it
 };
-// Waits until the running ciped has let go, at most 15 s. NotFound: none runs on `runtime_dir`.
+// Waits until the running ciped has let go, at most 15 s. NotFound: none runs on `runtime_dir`, or
+// it ended over this. DeadlineExceeded with the way out: it hangs.
 // FailedPrecondition with its words: it refuses, and goes on. Aborted with its words: it stops.
 absl::StatusOr<TakenHandover> TakeHandover(const std::string& runtime_dir,
                                            const SuccessorHello& hello);

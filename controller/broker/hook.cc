@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/log.h"
@@ -115,6 +116,7 @@ struct HookRunner::Running {
   UniqueFd pidfd;
   UniqueFd output;
   std::string line;
+  std::string last;  // line that was not empty
   int lines = 0;
   bool cut = false;     // the rest of this line is left out
   int signals = 0;      // sent because it runs too long
@@ -131,8 +133,14 @@ struct HookRunner::Running {
     if (++lines <= kMaxLines) {
       Log(Severity::kInfo, job.group, " ", job.label, ": ", line, cut ? " ..." : "");
     }
+    if (!line.empty()) last = line;
     line.clear();
     cut = false;
+  }
+  // Why it failed, most likely.
+  std::string Said() const {
+    const std::string& text = line.empty() ? last : line;
+    return text.empty() ? "" : absl::StrCat(": ", absl::Utf8SafeCHexEscape(text));
   }
   void LogRest() {
     if (!line.empty()) LogOutput();
@@ -302,7 +310,8 @@ void HookRunner::OnExit(const std::string& group) {
   } else if (WIFSIGNALED(code)) {
     status = absl::AbortedError(absl::StrCat(r.job.path, " ended by signal ", WTERMSIG(code)));
   } else if (WEXITSTATUS(code) != 0) {
-    status = absl::AbortedError(absl::StrCat(r.job.path, " ended with status ", WEXITSTATUS(code)));
+    status = absl::AbortedError(
+        absl::StrCat(r.job.path, " ended with status ", WEXITSTATUS(code), r.Said()));
   }
   const HookJob job = std::move(r.job);
   r.job.group = job.group;

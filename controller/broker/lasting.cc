@@ -1,6 +1,9 @@
 // The part of the broker that outlives it: time stamp floors and the list of wanted tunnels.
 #include <algorithm>
+#include <chrono>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -8,6 +11,13 @@
 #include "broker/broker.h"
 
 namespace cipe::broker {
+namespace {
+
+// Between two tries to bring back a tunnel that is wanted, doubled each time.
+constexpr Duration kFirstRetry = std::chrono::seconds(1);
+constexpr Duration kLastRetry = std::chrono::seconds(60);
+
+}  // namespace
 
 ipc::TunnelAdd Broker::Describe(const Tunnel& tunnel, bool takeover) const {
   ipc::TunnelAdd add = tunnel.Describe(takeover);
@@ -56,13 +66,31 @@ absl::Status Broker::RemoveWanted(const std::string& name) {
 }
 
 void Broker::BringBackWanted() {
-  for (const std::string& name : wanted_) {
-    if (ByName(name) != nullptr) continue;  // taken over from the last daemon
-    Up(name, /*strict=*/false, [name](const absl::StatusOr<ipc::TunnelId>& id) {
-      if (id.ok()) return;
-      Log(Severity::kError, "cannot bring ", name, " up again: ", id.status().message());
-    });
+  for (const std::string& name : std::vector<std::string>(wanted_)) {
+    BringBack(name, kFirstRetry, /*trouble=*/"");
   }
+}
+
+// What stands in the way may go by itself: a killed daemon's engine that still holds port and
+// netdev, an address that somebody has for a while, a file that is being edited. `trouble` was
+// logged already.
+void Broker::BringBack(const std::string& name, Duration pause, const std::string& trouble) {
+  // Taken over from the last daemon, or said otherwise meanwhile.
+  if (stopped_ || !IsWanted(name) || ByName(name) != nullptr) return;
+  Up(name, /*strict=*/false, [=, this](const absl::StatusOr<ipc::TunnelId>& id) {
+    if (id.ok()) return;
+    const std::string why(id.status().message());
+    if (why != trouble) {
+      Log(Severity::kError, "cannot bring ", name, " up again: ", why,
+          "; tried again until it is up or `cipectl down ", name, "` is said");
+    }
+    TimerId& timer = remake_timers_[name];
+    loop_.Cancel(timer);
+    timer = loop_.After(pause, [=, this] {
+      remake_timers_.erase(name);
+      BringBack(name, std::min<Duration>(2 * pause, kLastRetry), why);
+    });
+  });
 }
 
 }  // namespace cipe::broker

@@ -3,7 +3,9 @@
 #include <cstring>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "cipe/abi/maps.h"
 #include "netlink/address.h"
 
 namespace cipe::broker {
@@ -19,6 +21,13 @@ T FromOctets(const std::string& octets) {
   T value;
   std::memcpy(&value, octets.data(), sizeof value);
   return value;
+}
+
+absl::Status Full(size_t wanted) {
+  return absl::ResourceExhaustedError(absl::StrCat(
+      wanted, " pairs of local address and ListenPort are more than the ", CIPE_MAX_LISTENERS,
+      " that the XDP program has room for: what arrives at the others takes the slower way through "
+      "the kernel; put peers that share an address together into one tunnel"));
 }
 
 }  // namespace
@@ -49,18 +58,29 @@ absl::Status Listeners::Sync(netlink::Socket* socket, const std::vector<Listener
       }
     }
   }
+  return Write(next);
+}
+
+// `written_` is right at every moment: an error must not leave entries that nobody deletes.
+absl::Status Listeners::Write(const std::map<std::string, std::string>& next) {
   const steering::ListenerMap map = maps_.listeners();
-  for (const auto& [key, value] : written_) {
-    if (next.contains(key)) continue;
-    CIPE_RETURN_IF_ERROR(map.Delete(FromOctets<cipe_listener_key>(key)).status());
+  for (auto it = written_.begin(); it != written_.end();) {
+    if (next.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    CIPE_RETURN_IF_ERROR(map.Delete(FromOctets<cipe_listener_key>(it->first)).status());
+    it = written_.erase(it);
   }
   for (const auto& [key, value] : next) {
     const auto old = written_.find(key);
     if (old != written_.end() && old->second == value) continue;
-    CIPE_RETURN_IF_ERROR(
-        map.Update(FromOctets<cipe_listener_key>(key), FromOctets<cipe_listener>(value)));
+    const absl::Status status =
+        map.Update(FromOctets<cipe_listener_key>(key), FromOctets<cipe_listener>(value));
+    if (absl::IsResourceExhausted(status)) return Full(next.size());
+    CIPE_RETURN_IF_ERROR(status);
+    written_[key] = value;
   }
-  written_ = std::move(next);
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -25,12 +26,15 @@ class Listeners {
  public:
   explicit Listeners(const steering::MapSet& maps) : maps_(maps) {}
 
-  // Makes the map say what `wanted` and the host's addresses say; changes only what differs.
   // The map came from another daemon: its entries count as written by us.
   absl::Status Adopt();
+  // Makes the map say what `wanted` and the host's addresses say; changes only what differs.
+  // ResourceExhausted: the map has no room for all.
   absl::Status Sync(netlink::Socket* socket, const std::vector<Listener>& wanted);
 
  private:
+  absl::Status Write(const std::map<std::string, std::string>& next);
+
   const steering::MapSet& maps_;
   // Keys and values as octets, for comparing.
   std::map<std::string, std::string> written_;

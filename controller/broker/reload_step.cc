@@ -33,6 +33,7 @@ absl::StatusOr<ReloadStep> PlanStep(Tunnel* tunnel, config::Tunnel next) {
   if (tunnel->config().classic.has_value()) return step;  // unchanged
   CIPE_ASSIGN_OR_RETURN(step.identities, IdentitiesOf(next));
   CIPE_ASSIGN_OR_RETURN(step.drift, tunnel->Drift());
+  CIPE_RETURN_IF_ERROR(tunnel->CheckRoutes(next));
   CIPE_ASSIGN_OR_RETURN(step.change, tunnel->Prepare(std::move(next)));
   return step;
 }

@@ -27,7 +27,7 @@ void Broker::OnLinkGone(int ifindex) {
   if (found == tunnels_.end()) return;
   const auto& [id, tunnel] = *found;
   tunnel->ForgetNetdev();
-  if (removals_.contains(id)) return;  // it goes down anyway
+  if (removals_.contains(id) || lowering_.contains(id)) return;  // it goes down anyway
   Log(Severity::kWarning, "tunnel ", tunnel->config().name,
       ": its interface was deleted by somebody else and is made anew; `cipectl down ",
       tunnel->config().name, "` takes a tunnel down");

@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "netlink/route.h"
 
 namespace cipe::broker {
 namespace {
@@ -30,6 +29,35 @@ bool Matches(const netlink::Rule& rule, uint32_t mark) {
 }
 
 }  // namespace
+
+netlink::Route RejectRoute(const PlannedRoute& reject) {
+  netlink::Route route;
+  route.destination = reject.destination;
+  route.table = reject.table;
+  route.metric = reject.metric;
+  route.type = RTN_UNREACHABLE;
+  return route;
+}
+
+void RouteBook::PutBackRejects() {
+  const auto log = [](const std::string& tunnel, const absl::Status& status) {
+    if (status.ok() || absl::IsAlreadyExists(status)) return;
+    Log(Severity::kError, "tunnel ", tunnel, ": RejectWhenDown: ", status.message());
+  };
+  const auto there = netlink::ListRules(socket_);
+  for (const auto& [tunnel, lasting] : lasting_) {
+    if (lasting.rejects.empty()) continue;  // rules alone would lead nowhere
+    for (const PlannedRoute& reject : lasting.rejects) {
+      log(tunnel, netlink::AddRoute(socket_, RejectRoute(reject)));
+    }
+    for (const netlink::Rule& rule : lasting.rules) {
+      // The kernel would take the same rule twice.
+      if (there.ok() && std::find(there->begin(), there->end(), rule) == there->end()) {
+        log(tunnel, netlink::AddRule(socket_, rule));
+      }
+    }
+  }
+}
 
 void RouteBook::ForgetUnwanted(const std::vector<std::string>& wanted) {
   std::vector<std::string> gone;
@@ -151,12 +179,7 @@ absl::Status RouteBook::Remove(const std::string& tunnel, const PlannedRoute& re
   for (const auto& [other, lasting] : lasting_) {
     if (other != tunnel && lasting.rejects.contains(reject)) return absl::OkStatus();
   }
-  netlink::Route route;
-  route.destination = reject.destination;
-  route.table = reject.table;
-  route.metric = reject.metric;
-  route.type = RTN_UNREACHABLE;
-  return GoneIsFine(netlink::RemoveRoute(socket_, route));
+  return GoneIsFine(netlink::RemoveRoute(socket_, RejectRoute(reject)));
 }
 
 bool RouteBook::Has(const netlink::Rule& rule) const {

@@ -13,9 +13,13 @@
 #include "absl/status/statusor.h"
 #include "broker/lasting_routes.h"
 #include "broker/route_plan.h"
+#include "netlink/route.h"
 #include "netlink/socket.h"
 
 namespace cipe::broker {
+
+// As the kernel wants it.
+netlink::Route RejectRoute(const PlannedRoute& reject);
 
 class RouteBook {
  public:
@@ -27,6 +31,9 @@ class RouteBook {
 
   // At the start: takes away what the last run left for tunnels that nobody wants any more.
   void ForgetUnwanted(const std::vector<std::string>& wanted);
+  // At the start, before anything takes its time: reject routes, and the rules that lead to them,
+  // which went with the kernel (a reboot) or by somebody's hand. What cannot be had is logged.
+  void PutBackRejects();
   // `tunnel` goes for good: nothing of it stays in the kernel. What cannot be removed is logged and
   // stays in the book for the next start.
   void Forget(const std::string& tunnel);

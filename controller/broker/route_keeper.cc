@@ -12,7 +12,6 @@
 #include "base/status_macros.h"
 #include "netlink/address.h"
 #include "netlink/link.h"
-#include "netlink/route.h"
 
 namespace cipe::broker {
 namespace {
@@ -27,15 +26,6 @@ bool IsReject(uint8_t type) {
 
 PlannedRoute AsPlanned(const netlink::Route& route) {
   return {route.destination, route.table, route.metric, IsReject(route.type)};
-}
-
-netlink::Route AsReject(const PlannedRoute& reject) {
-  netlink::Route route;
-  route.destination = reject.destination;
-  route.table = reject.table;
-  route.metric = reject.metric;
-  route.type = RTN_UNREACHABLE;
-  return route;
 }
 
 // `foreign`: rules that are there, but not by us.
@@ -104,9 +94,17 @@ std::string RouteKeeper::NameOf(int ifindex) const {
   return link.ok() ? link->name : absl::StrCat("interface ", ifindex);
 }
 
-bool RouteKeeper::IsUp() const {
+// With the netdev down the kernel takes no routes to it: somebody's will. "" when it is up.
+std::string RouteKeeper::WhyNotUp() const {
   const auto link = netlink::GetLink(socket_, ifindex_);
-  return link.ok() && link->up;
+  if (!link.ok()) {
+    return absl::StrCat("its interface is not in this network namespace any more: what it needs ",
+                        "there is up to who moved it; `cipectl down ", tunnel_, "`, then ",
+                        "`cipectl up ", tunnel_, "` makes it anew here");
+  }
+  if (link->up) return "";
+  return absl::StrCat("its interface was switched off; `ip link set dev ", link->name,
+                      " up` brings it and its routes back");
 }
 
 netlink::Route RouteKeeper::OnNetdev(const PlannedRoute& route) const {
@@ -126,6 +124,13 @@ absl::StatusOr<RouteKeeper::Missing> RouteKeeper::FindMissing(const RoutePlan& w
   for (const netlink::InterfaceAddress& a : on_netdev) addresses.insert(a.prefix);
   for (const IpPrefix& address : wanted.addresses) {
     if (!addresses.contains(address)) missing.addresses.push_back(address);
+  }
+  for (const IpPrefix& was : wanted_.addresses) {
+    const auto same = [&](const IpPrefix& address) { return address.address == was.address; };
+    if (was.address.is_v6() && addresses.contains(was) &&
+        std::any_of(missing.addresses.begin(), missing.addresses.end(), same)) {
+      missing.other_length.push_back(was);
+    }
   }
   std::set<PlannedRoute> routes;
   netlink::RouteFilter filter;
@@ -190,7 +195,8 @@ absl::Status RouteKeeper::CheckForeign(const RoutePlan& wanted, const netlink::R
   return absl::AlreadyExistsError(text);
 }
 
-absl::Status RouteKeeper::CheckRoutes(const RoutePlan& wanted, const Missing& missing) const {
+absl::Status RouteKeeper::CheckRoutes(const RoutePlan& wanted, const Missing& missing,
+                                      bool tunnels) const {
   if (missing.routes.empty() && missing.rejects.empty()) return absl::OkStatus();
   std::map<std::pair<uint32_t, IpPrefix>, std::vector<const PlannedRoute*>> planned;
   for (const auto* list : {&missing.routes, &missing.rejects}) {
@@ -198,6 +204,7 @@ absl::Status RouteKeeper::CheckRoutes(const RoutePlan& wanted, const Missing& mi
   }
   CIPE_ASSIGN_OR_RETURN(const auto all, netlink::ListRoutes(socket_, {}));
   for (const netlink::Route& theirs : all) {
+    if (!tunnels && !book_->TunnelOf(theirs.ifindex).empty()) continue;
     CIPE_RETURN_IF_ERROR(CheckOtherTunnels(theirs, missing));
     if (theirs.ifindex == ifindex_ && !IsReject(theirs.type)) continue;
     if (IsReject(theirs.type) && book_->Has(AsPlanned(theirs))) continue;
@@ -233,10 +240,14 @@ absl::Status RouteKeeper::CheckOtherTunnels(const netlink::Route& theirs,
 // into a table that is still empty.
 absl::Status RouteKeeper::AddEach(const Missing& missing, Missing* added) {
   for (const PlannedRoute& reject : missing.rejects) {
-    const absl::Status status = netlink::AddRoute(socket_, AsReject(reject));
+    const absl::Status status = netlink::AddRoute(socket_, RejectRoute(reject));
     // Another tunnel of ours has it: CheckRoutes has looked whose it is.
     if (!status.ok() && !absl::IsAlreadyExists(status)) return status;
     if (status.ok()) added->rejects.push_back(reject);
+  }
+  for (const IpPrefix& address : missing.other_length) {
+    CIPE_RETURN_IF_ERROR(netlink::RemoveAddress(socket_, ifindex_, address));
+    added->other_length.push_back(address);
   }
   for (const IpPrefix& address : missing.addresses) {
     CIPE_RETURN_IF_ERROR(netlink::AddAddress(socket_, ifindex_, address));
@@ -263,6 +274,9 @@ void RouteKeeper::Undo(const Missing& added) {
   for (const IpPrefix& address : added.addresses) {
     netlink::RemoveAddress(socket_, ifindex_, address).IgnoreError();
   }
+  for (const IpPrefix& address : added.other_length) {
+    netlink::AddAddress(socket_, ifindex_, address).IgnoreError();
+  }
   for (const PlannedRoute& reject : added.rejects) book_->Remove(tunnel_, reject).IgnoreError();
 }
 
@@ -274,10 +288,16 @@ absl::Status RouteKeeper::AddAll(const Missing& missing) {
   return absl::Status(status.code(), absl::StrCat(path_, ": ", status.message()));
 }
 
+absl::Status RouteKeeper::Check(const RoutePlan& wanted) const {
+  CIPE_ASSIGN_OR_RETURN(const Missing missing, FindMissing(wanted));
+  CIPE_RETURN_IF_ERROR(CheckAddresses(missing.addresses));
+  return CheckRoutes(wanted, missing, /*tunnels=*/false);
+}
+
 absl::Status RouteKeeper::Apply(const RoutePlan& wanted) {
   CIPE_ASSIGN_OR_RETURN(const Missing missing, FindMissing(wanted));
   CIPE_RETURN_IF_ERROR(CheckAddresses(missing.addresses));
-  CIPE_RETURN_IF_ERROR(CheckRoutes(wanted, missing));
+  CIPE_RETURN_IF_ERROR(CheckRoutes(wanted, missing, /*tunnels=*/true));
   // On the disk first, the old and the new: a crash at any moment leaves nothing unknown behind.
   const Lasting before = book_->Of(tunnel_);
   const Lasting after = LastingOf(wanted, missing.foreign);
@@ -341,19 +361,41 @@ absl::StatusOr<std::string> RouteKeeper::Drift() const {
   return missing.empty() ? "" : missing.ToString();
 }
 
+bool RouteKeeper::InTheWay(const netlink::Route& theirs) const {
+  if (theirs.protocol == netlink::kRouteProtocol || theirs.ifindex == ifindex_) return false;
+  PlannedRoute route = AsPlanned(theirs);
+  route.reject = false;
+  return std::binary_search(wanted_.routes.begin(), wanted_.routes.end(), route);
+}
+
+bool RouteKeeper::IsInTheWay(const Missing& missing) {
+  RoutePlan beside;
+  beside.metric_given = true;  // with another metric it may be there
+  const absl::Status status = CheckRoutes(beside, missing, /*tunnels=*/true);
+  const std::string text(status.message());
+  if (std::exchange(in_the_way_, text) != text && !status.ok()) {
+    Log(Severity::kWarning, "tunnel ", tunnel_,
+        ": packets for it go elsewhere, somebody put a route in the place of its own: ", text);
+  }
+  return !status.ok();
+}
+
 RouteKeeper::Look RouteKeeper::Restore(Instant now) {
   if (ifindex_ == 0) return Look::kSame;
-  if (!IsUp()) {
-    // Somebody's will; with the netdev down the kernel takes no routes to it.
+  if (const std::string why = WhyNotUp(); !why.empty()) {
     if (!std::exchange(told_down_, true)) {
-      Log(Severity::kWarning, "tunnel ", tunnel_, ": its interface was switched off; `ip link set ",
-          tunnel_, " up` brings it and its routes back");
+      Log(Severity::kWarning, "tunnel ", tunnel_, ": ", why);
     }
     return Look::kSame;
   }
   const bool was_down = std::exchange(told_down_, false);
   const auto missing = FindMissing(wanted_);
-  if (!missing.ok() || missing->empty()) return Look::kSame;
+  if (!missing.ok()) return Look::kSame;
+  if (IsInTheWay(*missing)) {
+    AddAll(*missing).IgnoreError();  // the rest of it
+    return Look::kLater;
+  }
+  if (missing->empty()) return Look::kSame;
   if (!since_.has_value() || now - *since_ >= kTruce) {
     since_ = now;
     restored_ = 0;

@@ -35,12 +35,18 @@ class RouteKeeper {
   // AlreadyExists names a route or address of somebody else, its interface and the way out;
   // everything is as before then, on the disk too.
   absl::Status Apply(const RoutePlan& wanted);
+  // Whether Apply would be refused for something of somebody else's. What other tunnels of ours
+  // have does not count: it may change with the same reload.
+  absl::Status Check(const RoutePlan& wanted) const;
   const RoutePlan& wanted() const { return wanted_; }
   // What of it the kernel does not have, as text; empty when it has all.
   absl::StatusOr<std::string> Drift() const;
 
+  // Does a route of somebody else stand where one of ours belongs, and not beside it?
+  bool InTheWay(const netlink::Route& theirs) const;
   // After a change of the network: puts back what others took away, and says so in the log. Who
-  // does it again and again is given way for a minute. kLater: look again after kTruce.
+  // does it again and again is given way for a minute, and so is who put a route of his own in its
+  // place, for as long as it is there. kLater: look again after kTruce, and when a route goes.
   enum class Look { kSame, kRestored, kLater };
   static constexpr Duration kTruce = std::chrono::seconds(60);
   Look Restore(Instant now);
@@ -53,6 +59,8 @@ class RouteKeeper {
  private:
   struct Missing {
     std::vector<IpPrefix> addresses;
+    // Ours, there, with another length than wanted now: an interface has an IPv6 address once.
+    std::vector<IpPrefix> other_length;
     std::vector<PlannedRoute> routes, rejects;
     std::vector<netlink::Rule> rules;
     // There, made by another ciped, and as good as ours as long as it stays.
@@ -65,7 +73,7 @@ class RouteKeeper {
   absl::StatusOr<Missing> FindMissing(const RoutePlan& wanted) const;
   absl::Status FindRules(const RoutePlan& wanted, Missing* missing) const;
   absl::Status CheckAddresses(const std::vector<IpPrefix>& addresses) const;
-  absl::Status CheckRoutes(const RoutePlan& wanted, const Missing& missing) const;
+  absl::Status CheckRoutes(const RoutePlan& wanted, const Missing& missing, bool tunnels) const;
   absl::Status CheckOtherTunnels(const netlink::Route& theirs, const Missing& missing) const;
   absl::Status CheckForeign(const RoutePlan& wanted, const netlink::Route& theirs,
                             const PlannedRoute& ours) const;
@@ -77,7 +85,8 @@ class RouteKeeper {
   void RemoveRoutes(const RoutePlan& wanted);
   netlink::Route OnNetdev(const PlannedRoute& route) const;
   std::string NameOf(int ifindex) const;
-  bool IsUp() const;
+  std::string WhyNotUp() const;
+  bool IsInTheWay(const Missing& missing);  // and says so in the log, once
 
   netlink::Socket* const socket_;
   RouteBook* const book_;
@@ -86,7 +95,8 @@ class RouteKeeper {
   RoutePlan wanted_;
   bool left_ = false;
   bool told_down_ = false;
-  int restored_ = 0;  // since `since_`
+  std::string in_the_way_;  // what the log says of it
+  int restored_ = 0;        // since `since_`
   std::optional<Instant> since_;
 };
 

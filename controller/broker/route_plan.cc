@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "broker/resolver.h"
@@ -187,6 +188,18 @@ absl::StatusOr<RoutePlan> PlanRoutes(const config::Tunnel& config,
   plan.addresses = config.addresses;
   std::sort(plan.addresses.begin(), plan.addresses.end());
   return plan;
+}
+
+void ForgetUnusedEndpoints(std::vector<IpAddress>* endpoints,
+                           const std::vector<ipc::PeerSetup>& peers) {
+  if (endpoints->size() < peers.size() + kMostUnusedEndpoints) return;
+  absl::flat_hash_set<IpAddress> used;
+  for (const ipc::PeerSetup& peer : peers) used.insert(peer.endpoint.address);
+  // The newest ones are about to be used, maybe.
+  const auto old = endpoints->end() - kMostUnusedEndpoints / 2;
+  endpoints->erase(std::remove_if(endpoints->begin(), old,
+                                  [&](const IpAddress& a) { return !used.contains(a); }),
+                   old);
 }
 
 std::vector<std::string> DescribeDifference(const RoutePlan& from, const RoutePlan& to) {

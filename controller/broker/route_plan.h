@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "base/ip_address.h"
 #include "config/model.h"
+#include "ipc/messages.h"
 #include "netlink/rule.h"
 
 namespace cipe::broker {
@@ -61,6 +62,13 @@ bool NeedsOwnTable(const config::Tunnel& config, absl::Span<const IpAddress> end
 // address.
 absl::StatusOr<RoutePlan> PlanRoutes(const config::Tunnel& config,
                                      absl::Span<const IpAddress> endpoints, OwnTable own);
+
+// `endpoints` are those that names resolved to, in the order they were seen. When they are many
+// more than peers, only the newest and those in use stay: a name may have others with every answer,
+// for ever.
+inline constexpr size_t kMostUnusedEndpoints = 1024;
+void ForgetUnusedEndpoints(std::vector<IpAddress>* endpoints,
+                           const std::vector<ipc::PeerSetup>& peers);
 
 // What it takes to get from one plan to the other, a line each: "+ route 10.0.1.0/24",
 // "- address 10.9.0.1/32", "+ rule ...". Empty when nothing has to be done.

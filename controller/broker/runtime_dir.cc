@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -35,6 +37,16 @@ std::string Holder(int fd) {
   const ssize_t n = pread(fd, text, sizeof text - 1, 0);
   if (n <= 0) return "unknown";
   return std::string(absl::StripSuffix(absl::string_view(text, static_cast<size_t>(n)), "\n"));
+}
+
+// A process that was killed counts as gone while its threads, and with them its descriptors, still
+// go. (One of another PID namespace does too: it is waited for in vain.)
+bool Gone(const std::string& pid) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/stat"));
+  std::string text;
+  if (!std::getline(file, text)) return true;
+  const size_t name_ends = text.rfind(')');  // proc(5): the state comes next
+  return name_ends + 2 < text.size() && (text[name_ends + 2] == 'Z' || text[name_ends + 2] == 'X');
 }
 
 // 1: `fd` is the locked file that has the name now. 0: somebody else holds it. 2: it was removed
@@ -66,6 +78,7 @@ void GiveToGroup(const std::string& path, int fd) {
 absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& directory,
                                   absl::string_view option, unsigned mode) {
   UniqueFd fd;
+  const auto deadline = std::chrono::steady_clock::now() + kEnding;
   for (int locked = -1; locked != 1;) {
     fd.reset(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode));
     if (!fd.valid()) return Failed("open", file);
@@ -75,6 +88,10 @@ absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& di
     }
     locked = TryLock(fd.get(), file);
     if (locked < 0) return Failed("lock", file);
+    if (locked == 0 && Gone(Holder(fd.get())) && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      continue;
+    }
     if (locked == 0) {
       return absl::AlreadyExistsError(absl::StrCat("another ciped (process ", Holder(fd.get()),
                                                    ") already runs on ", directory,

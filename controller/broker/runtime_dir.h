@@ -17,7 +17,7 @@ class RuntimeDir {
   // Makes the directory (0755, whatever the umask) when it is missing and locks
   // RUNTIME_DIR/ciped.pid, which holds our process id from then on. AlreadyExists names the process
   // that has it; the lock ends with the process, however that ends. One that is just ending, or
-  // starting, has no socket: it is waited for, five seconds at most.
+  // starting, has no socket: it is waited for, five seconds at most, as is one that was killed.
   static absl::StatusOr<RuntimeDir> Lock(const std::string& path);
   // With the lock of another daemon, which ends without touching the directory.
   static absl::StatusOr<RuntimeDir> Adopt(const std::string& path, UniqueFd lock);
@@ -46,7 +46,8 @@ void GiveToGroup(const std::string& path, int fd = -1);
 
 // Opens (made 0600, but for `mode`) and locks `file` for this process, and writes its process id
 // into it. AlreadyExists names the process that has it, `directory` that is taken and `option`,
-// which chooses another. Symbolic links are not followed.
+// which chooses another; a process that was killed gets 5 s to let go. Symbolic links are not
+// followed.
 absl::StatusOr<UniqueFd> LockFile(const std::string& file, const std::string& directory,
                                   absl::string_view option, unsigned mode = 0600);
 

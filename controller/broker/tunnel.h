@@ -61,10 +61,11 @@ class Tunnel {
   uint32_t fwmark() const { return own_table_.mark != 0 ? own_table_.mark : config_.fwmark; }
   // Addresses, routes and rules, for a changed plan (tunnel_routes.cc).
   RouteKeeper& routes() { return *routes_; }
-  // What another configuration of this tunnel would mean, for `reload`: compare with
-  // routes().wanted() by DescribeDifference. Nothing is changed.
-  absl::StatusOr<RoutePlan> PlanRoutesFor(const config::Tunnel& changed);
-  // Carries that out, marks on the sockets included; on an error all is as before. config() is not
+  const RouteKeeper& routes() const { return *routes_; }
+  // Whether something of somebody else's keeps another configuration of this tunnel from being
+  // carried out. Nothing is changed.
+  absl::Status CheckRoutes(const config::Tunnel& changed);
+  // Carries it out, marks on the sockets included; on an error all is as before. config() is not
   // changed.
   absl::Status ApplyRoutes(const config::Tunnel& changed);
   // May outer packets go to `endpoint`? One inside AllowedIPs gets routes around it first.

@@ -52,11 +52,14 @@ absl::Status Tunnel::MarkSockets(uint32_t mark) const {
   return Mark(udp_.v6, mark);
 }
 
-absl::StatusOr<RoutePlan> Tunnel::PlanRoutesFor(const config::Tunnel& changed) {
+absl::Status Tunnel::CheckRoutes(const config::Tunnel& changed) {
   const absl::StatusOr<OwnTable> own = TableFor(changed);
   book_->KeepTable(config_.name, own_table_);
+  // Other tunnels of ours are in the way, and may change with the same reload.
+  if (absl::IsFailedPrecondition(own.status())) return absl::OkStatus();
   CIPE_RETURN_IF_ERROR(own.status());
-  return PlanRoutes(changed, around_, *own);
+  CIPE_ASSIGN_OR_RETURN(const RoutePlan plan, PlanRoutes(changed, around_, *own));
+  return routes_->Check(plan);
 }
 
 absl::Status Tunnel::ApplyRoutes(const config::Tunnel& changed) {
@@ -113,6 +116,7 @@ absl::Status Tunnel::AdmitEndpoint(const config::Peer& peer, const Endpoint& end
 // The prefix that has the endpoint moves to a table that our own packets do not look at.
 absl::Status Tunnel::RouteAround(const IpAddress& endpoint) {
   if (std::find(around_.begin(), around_.end(), endpoint) != around_.end()) return absl::OkStatus();
+  ForgetUnusedEndpoints(&around_, peers);
   around_.push_back(endpoint);
   absl::Status status = TakeTable();
   const absl::StatusOr<RoutePlan> plan = PlanRoutes(config_, around_, own_table_);

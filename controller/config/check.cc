@@ -105,6 +105,25 @@ void DropRepeatedPrefixes(Peer* peer, PeerPlaces* places) {
   places->allowed_ips.resize(kept);
 }
 
+// The other end's file, copied: nothing would ever go through.
+absl::Status CheckNotOwn(const Draft& draft) {
+  std::set<IpAddress> own;
+  for (const IpPrefix& prefix : draft.tunnel.addresses) own.insert(prefix.address);
+  for (size_t i = 0; i < draft.tunnel.peers.size(); ++i) {
+    const Peer& peer = draft.tunnel.peers[i];
+    for (size_t k = 0; k < peer.allowed_ips.size(); ++k) {
+      const IpPrefix& prefix = peer.allowed_ips[k];
+      if (prefix.length != prefix.address.bits() || !own.contains(prefix.address)) continue;
+      return ErrorAt(draft.tunnel.path, draft.peers[i].allowed_ips[k],
+                     absl::StrCat("found ", prefix.ToString(), " in the AllowedIPs of peer ",
+                                  Quoted(peer.name),
+                                  ", which is this tunnel's own Address, expected "
+                                  "addresses of the peer"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckAllowedIps(const Draft& draft) {
   std::map<IpPrefix, const Peer*> peer_of;
   for (size_t i = 0; i < draft.tunnel.peers.size(); ++i) {
@@ -181,6 +200,7 @@ absl::Status FinishDraft(Draft* draft) {
   CIPE_RETURN_IF_ERROR(CheckPublicKeys(*draft));
   CIPE_RETURN_IF_ERROR(CheckSharedKeys(*draft));
   CIPE_RETURN_IF_ERROR(CheckAllowedIps(*draft));
+  CIPE_RETURN_IF_ERROR(CheckNotOwn(*draft));
   return CheckMtu(*draft);
 }
 

@@ -165,6 +165,10 @@ absl::StatusOr<EndpointSpec> ParseEndpoint(absl::string_view text) {
   if (address.ok()) {
     const std::string why = WhyNoHost(*address);
     if (!why.empty()) return Expected(text, absl::StrCat("a host's address: ", host, " ", why));
+    if (address->is_v6() && address->is_link_local() && !absl::StrContains(host, '%')) {
+      return Expected(text, absl::StrCat("a link-local address with its interface, such as [", host,
+                                         "%eth0]:", *port));
+    }
   }
   return EndpointSpec{std::string(host), static_cast<uint16_t>(*port)};
 }

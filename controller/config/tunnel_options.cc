@@ -147,7 +147,7 @@ absl::Status TunnelParser::EndpointOption(const Token& v) {
   CIPE_RETURN_IF_ERROR(Store(v.place, ParseEndpoint(v.text), &endpoint));
   std::vector<EndpointSpec>& all = peer().endpoints;
   if (std::find(all.begin(), all.end(), endpoint) != all.end()) {
-    return Error(v.place, absl::StrCat("found Endpoint ", QuotedWord(v.text),
+    return Error(v.place, absl::StrCat("found Endpoint ", endpoint.ToString(),
                                        " again, expected each endpoint once"));
   }
   if (all.size() == kMaxEndpoints) {

@@ -71,7 +71,8 @@ void Daemon::On(ipc::ReloadAnswer& answer) {
   reload.responder.Ok({{"dry_run", reload.dry_run}, {"tunnels", PlanJson(*plan)}});
 }
 
-// The netdev's queues hold what is sent meanwhile; what comes to the old port is lost with it.
+// The netdev's queues hold what is sent meanwhile; what comes to the old port is lost with it, so
+// peers hear at once from the new one.
 absl::Status Daemon::MovePort(ipc::TunnelChange& change) {
   Tunnel* tunnel = engine_->FindTunnel(change.tunnel);
   if (tunnel == nullptr) return absl::NotFoundError("no such tunnel");
@@ -85,7 +86,9 @@ absl::Status Daemon::MovePort(ipc::TunnelChange& change) {
   ports.tso = change.tso;
   ports.uso = change.uso;
   ports.afxdp = tunnel->datapath.afxdp_tx;
-  return plane_->AddTunnel(std::move(ports));
+  CIPE_RETURN_IF_ERROR(plane_->AddTunnel(std::move(ports)));
+  engine_->SendKeepalives(change.tunnel);
+  return absl::OkStatus();
 }
 
 void Daemon::TrimSoon() {

@@ -84,6 +84,8 @@ class Engine {
   // The peer is no longer sent to from path.local, if it was. It hears of it at once, so that what
   // it sends finds the new address without waiting for a timeout.
   void SourceGone(uint32_t tunnel, uint32_t peer, const session::Path& path);
+  // All peers with a session hear from the tunnel: it has another port.
+  void SendKeepalives(uint32_t tunnel);
   // What the endpoint book says now. Taken at once while there is no session, else with the next
   // handshake. `endpoint` unset: there is none, because of `trouble`.
   void EndpointResolved(uint32_t tunnel, uint32_t peer, const Endpoint& endpoint,

@@ -26,6 +26,12 @@ void Engine::UsePath(Peer& peer, const session::Path& path) {
   if (path.local.is_set()) world_.PathUsed(peer.tunnel->id(), peer.id(), path);
 }
 
+void Engine::SendKeepalives(uint32_t id) {
+  Tunnel* tunnel = FindTunnel(id);
+  if (tunnel == nullptr) return;
+  for (const auto& peer : tunnel->peers) SendKeepalive(*peer);
+}
+
 void Engine::SourceGone(uint32_t tunnel, uint32_t id, const session::Path& path) {
   Peer* peer = FindPeer(tunnel, id);
   if (peer == nullptr || !(peer->path.path.Get() == path)) return;

@@ -4,10 +4,9 @@
 //
 //   confirm   the current size, while something is sent: every few seconds when packets are large,
 //             sooner when nothing comes back
-//   ladder    two answers missing, or a hint: the current size and smaller ones at once. The size
-//   is
-//             lowered only when smaller ones are answered and it is not, twice (a black hole); a
-//             path that answers nothing at all says nothing about sizes
+//   ladder    two answers missing, or a hint: the current size and smaller ones at once. The
+//             size is lowered only when smaller ones are answered and it is not, twice (a black
+//             hole); a path that answers nothing at all says nothing about sizes
 //   search    after that, upwards: the old size first (loss can look like a black hole), then by
 //             bisection
 //   raise     every kRaise the greatest size again, then by bisection

@@ -46,7 +46,7 @@ class HostileCase(Together):
                           lambda expected=expected: world.drops().total() >= expected)
         while live.poll(0):
             pass
-        self.assertEqual([frame.hex() for frame, _, _ in live.frames[heard:]], [])
+        self.assertEqual([frame.hex() for frame in live.frames_since(heard)], [])
         counted = world.drops() - before
         self.assertEqual(counted.total(), len(frames), counted)
         if reasons:

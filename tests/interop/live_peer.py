@@ -89,10 +89,12 @@ class LivePeer:
         self.initiator, self.cookie = None, None
         self.remote = None  # where to send
         self.sessions, self.current = [], None
-        self.answer_initiations = self.answer_pings = self.send_keepalives = True
+        self.answer_initiations = self.answer_pings = True
+        self.answer_questions = self.send_keepalives = True
         self.frames = []  # (octets, source, monotonic seconds) of everything
         self.responses = []  # our own
         self.packets, self.controls, self.keepalives = [], [], []  # (content, lane, session)
+        self.questions = []  # frames that were echo requests: ciped asks the path when it likes
         self.drops = collections.Counter()
         self._last_stamp, self._last_made = 0, 0
         self._heard, self._sent = None, None
@@ -177,10 +179,13 @@ class LivePeer:
                           f"{[frame[0][:16].hex() for frame in self.frames[-5:]]}")
 
     def listen(self, seconds):
-        """Treats all that comes for a while; the frames that came."""
+        """Treats all that comes for a while; the frames that came, but for echo requests."""
         count = len(self.frames)
         self.poll_until(lambda: False, seconds)
-        return [frame for frame, _, _ in self.frames[count:]]
+        return self.frames_since(count)
+
+    def frames_since(self, count):
+        return [frame for frame, _, _ in self.frames[count:] if frame not in self.questions]
 
     def of_type(self, first_octet):
         return [entry for entry in self.frames if entry[0][:1] == bytes([first_octet])]
@@ -224,13 +229,22 @@ class LivePeer:
         if not plaintext:
             self.keepalives.append((plaintext, lane, session))
             return
-        self._heard = self._heard or time.monotonic()
         if plaintext[0] >> 4 in (4, 6):
+            self._heard = self._heard or time.monotonic()
             self._on_packet(trimmed(plaintext), lane, session)
         elif plaintext[0] == 0:
-            self.controls.append((plaintext, lane, session))
+            self._on_control(frame, plaintext, lane, session)
         else:
             raise Drop("rx_bad_inner")
+
+    def _on_control(self, frame, plaintext, lane, session):
+        if plaintext[1] != CONTROL_ECHO_REQUEST:
+            self.controls.append((plaintext, lane, session))
+            return
+        self.questions.append(frame)
+        if self.answer_questions:
+            answer = plaintext[4:12] + len(plaintext).to_bytes(2, "little")
+            self.control(CONTROL_ECHO_REPLY, answer, session=session)
 
     def _on_packet(self, packet, lane, session):
         self.packets.append((packet, lane, session))

@@ -25,6 +25,8 @@ class TimerTest(Together):
             live = world.peer()
             live.connect()
             self.assertEqual(take_ping(live), 0)
+            # What it sends to learn the path's MTU, after its first packets, would be the keepalive.
+            live.wait("its question about the path", lambda: live.questions)
             live.listen(0.2)
             live.send(live_peer.icmp_echo(INNER[4][1], INNER[4][0], False))
             started, count = time.monotonic(), len(live.keepalives)
@@ -46,7 +48,7 @@ class TimerTest(Together):
             live = world.peer()
             live.connect()
             self.assertEqual(take_ping(live), 0)
-            live.answer_pings = live.send_keepalives = False
+            live.answer_pings = live.send_keepalives = live.answer_questions = False
             started = time.monotonic()
             ping = world.kernel_ping()
             live.wait("an initiation", lambda: live.of_type(peer.INITIATION), 18)

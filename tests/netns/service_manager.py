@@ -17,7 +17,7 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.settimeout(20)
         self.socket.bind(str(self.path))
-        self.stored = {}
+        self.stored, self.process = {}, None
         self.watchdog = watchdog  # seconds
         self.log = site.directory / "service.log"
         self.listener = self._listen() if socket_unit else None
@@ -49,13 +49,12 @@ class Manager:
         words = " ".join(f"'{word}'" for word in (
             labs.BIN / "ciped", *self.site.options(), "--on-stop", stop))
         # bash: sh knows descriptors of one digit only.
-        process = self.site.start(
+        self.process = self.site.start(
             "bash", "-c", f"{shuffle or ':'}; {setting}exec {words} 2>>'{self.log}'", pass_fds=keep)
         for fd in keep + given:
             os.close(fd)
         self.stored.clear()
         self.wait_for("READY=1")
-        return process
 
     def wait_for(self, word):
         while word not in self._receive():
@@ -83,9 +82,9 @@ class Manager:
                 os.close(fd)
         return text.decode()
 
-    def stop(self, process, wait_for="BARRIER=1"):
+    def stop(self, wait_for="BARRIER=1"):
         """As before a restart."""
         broker, _ = self.site.daemons()
         os.kill(broker, signal.SIGTERM)
         self.wait_for(wait_for)
-        process.wait(timeout=20)
+        self.process.wait(timeout=20)

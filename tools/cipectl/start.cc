@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "cipe/control/schema.h"
 #include "tools/cipectl/client.h"
 
 extern char** environ;
@@ -65,6 +66,21 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments) {
   return pid;
 }
 
+// Its wait(2) status.
+absl::StatusOr<int> RunToEnd(const std::vector<std::string>& arguments) {
+  CIPE_ASSIGN_OR_RETURN(const pid_t pid, Spawn(arguments));
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return absl::InternalError(absl::StrCat("waitpid: ", strerror(errno)));
+  }
+  return status;
+}
+
+std::string How(int status) {
+  return WIFEXITED(status) ? absl::StrCat("exit status ", WEXITSTATUS(status))
+                           : absl::StrCat("signal ", WTERMSIG(status));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> FindDaemon() {
@@ -82,18 +98,25 @@ absl::StatusOr<std::string> FindDaemon() {
 absl::Status StartDaemon(const Options& options) {
   CIPE_ASSIGN_OR_RETURN(const std::string program, FindDaemon());
   CIPE_ASSIGN_OR_RETURN(
-      const pid_t pid,
-      Spawn({program, "--daemon", "--until-last-down", "--config-dir", options.config_dir,
-             "--runtime-dir", options.runtime_dir, "--state-dir", options.state_dir}));
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return absl::InternalError(absl::StrCat("waitpid: ", strerror(errno)));
-  }
+      const int status,
+      RunToEnd({program, "--daemon", "--until-last-down", "--config-dir", options.config_dir,
+                "--runtime-dir", options.runtime_dir, "--state-dir", options.state_dir}));
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
-  const std::string how = WIFEXITED(status) ? absl::StrCat("exit status ", WEXITSTATUS(status))
-                                            : absl::StrCat("signal ", WTERMSIG(status));
   return absl::FailedPreconditionError(
-      absl::StrCat(program, " did not start (", how, "); what it said stands above"));
+      absl::StrCat(program, " did not start (", How(status), "); what it said stands above"));
+}
+
+absl::Status ForgetOffline(const Options& options, const std::string& tunnel) {
+  CIPE_ASSIGN_OR_RETURN(const std::string program, FindDaemon());
+  CIPE_ASSIGN_OR_RETURN(const int status,
+                        RunToEnd({program, "--forget", tunnel, "--state-dir", options.state_dir}));
+  if (WIFEXITED(status) && WEXITSTATUS(status) == control::kExitDone) return absl::OkStatus();
+  if (WIFEXITED(status) && WEXITSTATUS(status) == control::kExitNotRunning) {
+    return absl::NotFoundError(absl::StrCat("tunnel ", tunnel, " is not up"));
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(program, " could not take away what is left of ", tunnel, " (", How(status),
+                   "); what it said stands above"));
 }
 
 absl::StatusOr<UniqueFd> ConnectOrStart(const Options& options, bool* started) {

@@ -22,6 +22,10 @@ absl::StatusOr<std::string> FindDaemon();
 // start goes to our standard error; its log goes to the journal or a file (broker/daemon_log.h).
 absl::Status StartDaemon(const Options& options);
 
+// `down` while none answers: the tunnel does not come up again with the next start, and its reject
+// routes go. NotFound: nothing was left of it.
+absl::Status ForgetOffline(const Options& options, const std::string& tunnel);
+
 // Connects, starting ciped when none answers. *started (may be null): it was started just now, so
 // its log goes to our standard error.
 absl::StatusOr<UniqueFd> ConnectOrStart(const Options& options, bool* started = nullptr);

@@ -177,7 +177,7 @@ def netns_tier():
     log, tally = LOGS / "netns.log", ctest_tier("netns", "release", ["netns"])
     results = LOGS / "netns.xml"
     results.unlink(missing_ok=True)
-    code = run_logged(log, "tests/netns/run", "--results", results, timeout=2700)
+    code = run_logged(log, "tests/netns/run", "--results", results, timeout=3600)
     failures = add_xml(tally, results) if results.exists() else 0
     if code not in (0, 77) and not failures:
         tally.add("failed", f"tests/netns/run ended with {code}")

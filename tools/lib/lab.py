@@ -149,6 +149,20 @@ class Site:
         engine = next((pid for pid, parent in pids.items() if parent in pids), None)
         return broker, engine
 
+    @property
+    def daemon_log(self):
+        """What a ciped in the background has written so far."""
+        return (self.directory / "run/ciped.log").read_text()
+
+    def start_daemon(self, **options):
+        """`ciped --daemon` as after a reboot: nobody says `up`."""
+        return self.run(BIN / "ciped", *self.options(), "--daemon", **options)
+
+    def crash_daemon(self, timeout=5):
+        """Kills the broker; the engine ends by itself."""
+        os.kill(self.daemons()[0], signal.SIGKILL)
+        wait_for("both processes to be gone", lambda: self.daemons() == (None, None), timeout)
+
     def leftovers(self, tunnels):
         """What `down` should have taken away, one sentence each."""
         found = []

@@ -32,13 +32,13 @@ def dns_moves(lab):
     pair.b.up(TUNNEL, "--no-wait")
     pair.up_with_names(pair.a)
     pair.ping_all(families=(4,))
+    # Nothing may come from site-b by itself, or its new address would be learned without DNS.
+    pair.lose(f"ip saddr {SECOND} ip daddr 192.0.2.1 udp sport {PORT} ct state new")
     first = pair.carrier_address(pair.b)
     second_address(pair)
     pair.b.run("ip", "address", "delete", f"{first}/24", "dev", "eth0")
     pair.b.run("ip", "address", "replace", f"{SECOND}/24", "dev", "eth0")
     pair.b.run("ip", "route", "replace", "default", "via", "198.51.100.254")
-    # Nothing may come from site-b by itself, or its new address would be learned without DNS.
-    pair.lose(f"ip saddr {SECOND} ip daddr 192.0.2.1 udp sport {PORT} ct state new")
     pair.serve_names({NAME: [SECOND]})
     pair.wait_endpoint(pair.a, endpoint(SECOND), 60)
     pair.ping_all(families=(4,))

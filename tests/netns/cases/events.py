@@ -53,7 +53,7 @@ class Watcher:
 
 def idle_daemon(site):
     """A ciped without tunnels, so that a watcher sees the first one come."""
-    site.run(labs.BIN / "ciped", *site.options(), "--daemon")
+    site.start_daemon()
 
 
 def life(lab):

@@ -46,7 +46,7 @@ def failing(lab):
             {option: f"echo sorry; exit 7\n{option} = echo never >> {journal}",
              "PostDown": f"echo down >> {journal}"}, {})})
         result = pair.a.up(TUNNEL, check={1})
-        for word in (f"{TUNNEL}.conf", option, "exit 7", "status 7"):
+        for word in (f"{TUNNEL}.conf", option, "exit 7", "status 7: sorry"):
             expect(word in result.stderr, f"{option}: {word!r} is not in: {result.stderr}")
         labs.wait_for("nothing to be left", lambda: not pair.leftovers())
         expect("never" not in lines(journal), "the next command ran nevertheless")
@@ -101,7 +101,24 @@ def stopping(lab):
     pair.down()
 
 
+def interface_goes(lab):
+    """A PreDown that deletes the interface: `down` is answered all the same, with other tunnels up
+    and as the last one."""
+    pair = with_hooks(lab, PreDown="ip link delete dev %i; sleep 1")
+    for other in (True, False):
+        pair.up()
+        if other:
+            pair.a.write("other.conf", "[Interface]\nAddress = 10.66.0.1/32\n")
+            pair.a.up("other", "--no-wait")
+        expect(pair.a.down(TUNNEL).stdout == f"{TUNNEL} is down\n", "down was not answered")
+        if other:
+            pair.a.down("other")
+        pair.b.down(TUNNEL)
+        pair.expect_nothing_left()
+
+
 CASES = {
+    "interface-goes": interface_goes,
     "order": order,
     "failing": failing,
     "hanging": hanging,

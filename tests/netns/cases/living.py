@@ -214,7 +214,8 @@ def show_peers_says_why(lab):
     expect(reason and pair.a.peer()["rung_reason"] == reason, f"show peers -j: {pair.a.peer()}")
     expect(f"({reason})" in pair.a.cipectl("show", "peers").stdout, "show peers says no reason")
     columns = pair.a.cipectl("show", "peers", "-s").stdout.rstrip("\n").split("\t")
-    expect(columns[-1] == reason, f"last column of -s: {columns}")
+    wanted = [reason, pair.a.peer()["path_mtu_source"]]
+    expect(columns[-2:] == wanted, f"last columns of -s are not {wanted}: {columns}")
     pair.down()
 
 

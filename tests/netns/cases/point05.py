@@ -28,6 +28,12 @@ def move(pair, family):
     pair.a.run("ip", f"-{family}", "route", "replace", "default", "via", ROUTER[family][0])
 
 
+def reach_again(pair):
+    """What site-b answers before it knows where site-a is now, is lost: once, and no more."""
+    labs.wait_for("site-a to reach site-b again",
+                  lambda: labs.ping(pair.a, pair.inner(pair.b), count=1, check=False), 20)
+
+
 def roaming(lab, outer, datapath="auto"):
     """By source address: site-a's is replaced, site-b follows with the next packet."""
     pair = make_routed_pair(lab, outer)
@@ -38,8 +44,7 @@ def roaming(lab, outer, datapath="auto"):
     pair.ping_all(families=(4,))
     before = handshakes(pair)
     move(pair, outer)
-    labs.wait_for("site-a to reach site-b again",
-                  lambda: labs.ping(pair.a, pair.inner(pair.b), count=1, check=False), 20)
+    reach_again(pair)
     pair.ping_all()
     pair.wait_endpoint(pair.b, endpoint(other_address(pair, outer)), 5)
     expect(handshakes(pair) == before, "it took a new handshake")
@@ -65,7 +70,7 @@ def port(lab, outer):
     for to in (7002, 7003):
         translate(to)
         time.sleep(6)  # nothing goes through, and the router forgets
-        labs.ping(pair.a, pair.inner(pair.b))
+        reach_again(pair)
         pair.wait_endpoint(pair.b, endpoint(outside, to), 5)
         pair.ping_all()
     expect(handshakes(pair) == before, "it took a new handshake")

@@ -145,7 +145,7 @@ def faulty(lab):
             (("[Peer]", "Suite = chacha20poly1305\n[Peer]"), f"cipectl down {TUNNEL}")):
         pair.a.write(f"{TUNNEL}.conf", good)
         edit(pair.a, change, ("[Interface]\n", "[Interface]\nAddress = 10.9.8.1/32\n"))
-        for arguments in ((), (TUNNEL,)):
+        for arguments in (("--dry-run",), (), (TUNNEL,)):
             result = reload(pair.a, *arguments, check={1})
             expect(re.search(pattern, result.stderr), f"no {pattern!r} in {result.stderr}")
             untouched()
@@ -194,9 +194,10 @@ def interface(lab):
     tunnel = json.loads(pair.a.cipectl("-j", "show", "tunnels").stdout)["tunnels"][0]
     expect(tunnel["listen_port"] == 6999 and tunnel["rung"] == 3, f"show says {tunnel}")
     session = sessions(pair.a)["site-b", "current"]["local_index"]
-    pair.ping_all()  # its first frame from the new port tells the other end where it is
+    labs.wait_for("the other end to hear where it is now",
+                  lambda: pair.b.peer()["endpoint"].endswith(":6999"))
+    pair.ping_all()
     expect(sessions(pair.a)["site-b", "current"]["local_index"] == session, "a new session")
-    expect(pair.b.peer()["endpoint"].endswith(":6999"), f"{pair.b.peer()['endpoint']}")
     edit(pair.a, ("Datapath = socket", "Datapath = xdp"),
          (f"{pair.inner(pair.a)}/32", "10.9.0.101/32"))
     edit(pair.b, (f"AllowedIPs = {pair.inner(pair.a)}/32", "AllowedIPs = 10.9.0.101/32"))

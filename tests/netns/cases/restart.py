@@ -229,6 +229,26 @@ def newer_format(lab):
     pair.expect_nothing_left()
 
 
+def up_under_manager(lab):
+    """(a pair that is up, the manager of site-a)."""
+    pair = make_pair(lab)
+    pair.configure()
+    pair.b.up(TUNNEL, "--no-wait")
+    manager = Manager(pair.a)
+    manager.start()
+    pair.a.up(TUNNEL)
+    return pair, manager
+
+
+def down_under_manager(pair, manager):
+    for site in pair.both:
+        site.down(TUNNEL)
+    manager.stop()
+    for fd in manager.stored.values():  # a plain stop
+        os.close(fd)
+    pair.expect_nothing_left()
+
+
 def set_format(fd, number):
     """Writes another version into the document."""
     with open(os.dup(fd), "r+b", buffering=0) as document:
@@ -237,21 +257,16 @@ def set_format(fd, number):
 
 def stored(lab, other_format):
     """Through the descriptor store; what has another format is discarded, not misread."""
-    pair = make_pair(lab)
-    pair.configure()
-    pair.b.up(TUNNEL, "--no-wait")
-    manager = Manager(pair.a)
-    process = manager.start()
-    pair.a.up(TUNNEL)
+    pair, manager = up_under_manager(lab)
     pair.ping_all()
     before = state(pair)
     counted = {site.name: site.peer()["rx_bytes"] for site in pair.both}
     streams = None if other_format else Streams(pair)
-    manager.stop(process)
+    manager.stop()
     expect(len(manager.stored) > 10, f"stored: {sorted(manager.stored)}")
     if other_format:
         set_format(manager.stored["cipe-0"], 4711)
-    process = manager.start()
+    manager.start()
     if other_format:
         labs.wait_for("a new session", lambda: sessions(pair.a) and
                       not set(sessions(pair.a)) & set(before[0][1]))
@@ -261,12 +276,7 @@ def stored(lab, other_format):
         streams.check(lost_at_most=100)
         expect_taken_over(pair, before, counted)
     pair.ping_all()
-    for site in pair.both:
-        site.down(TUNNEL)
-    manager.stop(process)
-    for fd in manager.stored.values():  # a plain stop
-        os.close(fd)
-    pair.expect_nothing_left()
+    down_under_manager(pair, manager)
 
 
 CASES = {

@@ -27,26 +27,26 @@ def socket_unit(lab):
     asked = pair.a.start(labs.BIN / "cipectl", *pair.a.options(), "up", TUNNEL)
     time.sleep(0.5)
     expect(asked.poll() is None, "`up` did not wait for the socket unit's daemon")
-    process = manager.start()
+    manager.start()
     expect(asked.wait(timeout=30) == 0, f"up: exit {asked.returncode}: {asked.stdout.read()}")
     expect(pair.a.cipectl("version").stdout.count(f"process {pair.a.daemons()[0]},"), "version")
     pair.ping_all()
     for _ in range(2):
         broker = pair.a.daemons()[0]
-        manager.stop(process)
+        manager.stop()
         expect(identity(path) == before, "a stopped ciped took the socket's name away")
-        process = manager.start()
+        manager.start()
         expect(pair.a.daemons()[0] != broker, "no new ciped")
         pair.ping_all()
     for site in pair.both:
         site.down(TUNNEL)
-    manager.stop(process)
+    manager.stop()
     for fd in manager.stored.values():  # a plain stop
         os.close(fd)
     manager.stored.clear()
     expect(identity(path) == before, "the last ciped took the socket's name away")
-    process = manager.start(stop="wipe")
-    manager.stop(process, wait_for="STOPPING=1")
+    manager.start(stop="wipe")
+    manager.stop(wait_for="STOPPING=1")
     expect(identity(path) == before, "a ciped that wipes took the socket's name away")
     manager.listener.close()
     path.unlink()
@@ -59,7 +59,7 @@ def watchdog(lab):
     pair.configure()
     pair.b.up(TUNNEL, "--no-wait")
     manager = Manager(pair.a, watchdog=30)
-    process = manager.start(stop="wipe")
+    manager.start(stop="wipe")
     pair.a.up(TUNNEL)
     expect(2 <= manager.count("WATCHDOG=1", 7) <= 5, "one every two seconds while all is well")
     broker, engine = pair.a.daemons()
@@ -72,7 +72,7 @@ def watchdog(lab):
     pair.ping_all()
     for site in pair.both:
         site.down(TUNNEL)
-    manager.stop(process, wait_for="STOPPING=1")
+    manager.stop(wait_for="STOPPING=1")
 
 
 CASES = {"socket-unit": socket_unit, "watchdog": watchdog}

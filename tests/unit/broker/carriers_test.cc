@@ -200,7 +200,7 @@ TEST_F(EndpointCheckTest, NotThisTunnelItself) {
 
 TEST_F(EndpointCheckTest, NotNobody) {
   for (const char* address : {"0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "[::]:1",
-                              "[ff02::1]:1", "[::ffff:192.0.2.2]:1"}) {
+                              "[ff02::1]:1", "[::ffff:192.0.2.2]:1", "[fe80::1]:1"}) {
     EXPECT_THAT(Check(address), HasSubstr(" is ")) << address;
   }
 }

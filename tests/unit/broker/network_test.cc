@@ -83,6 +83,20 @@ TEST_F(NetworkTest, ListenersFollowAddressesAndTunnels) {
   EXPECT_TRUE(Entries().empty());
 }
 
+TEST_F(NetworkTest, MoreListenersThanTheMapHolds) {
+  Listeners listeners(*maps_);
+  std::vector<Listener> many;
+  for (uint32_t i = 0; i <= CIPE_MAX_LISTENERS / 4; ++i) {
+    many.push_back({.tunnel = i, .port = static_cast<uint16_t>(10'000 + i), .vlans = {0}});
+  }
+  const absl::Status full = listeners.Sync(&socket_, many);
+  EXPECT_TRUE(absl::IsResourceExhausted(full)) << full;
+  EXPECT_THAT(std::string(full.message()), testing::HasSubstr("through the kernel"));
+  EXPECT_EQ(Entries().size(), size_t{CIPE_MAX_LISTENERS});
+  ASSERT_TRUE(listeners.Sync(&socket_, {}).ok());
+  EXPECT_TRUE(Entries().empty()) << "what was written before the error is never deleted";
+}
+
 TEST_F(NetworkTest, ATunnelsOwnAddressesAreNoListeners) {
   const int index = netlink::GetLink(&socket_, "ours")->index;
   Listeners listeners(*maps_);

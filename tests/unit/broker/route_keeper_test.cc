@@ -123,6 +123,42 @@ TEST_F(RouteKeeperTest, AnotherAddressOfTheSameNetworkStays) {
   EXPECT_THAT(Ours(), HasSubstr("10.0.1.0/24 dev site"));
 }
 
+TEST_F(RouteKeeperTest, AnAddressGetsAnotherLength) {
+  auto keeper = Keeper();
+  ASSERT_TRUE(keeper->Apply(Plan()).ok());
+  for (const char* length : {"/64", "/48", "/128"}) {
+    config_.addresses = {*IpPrefix::Parse("10.9.0.1/32"),
+                         *IpPrefix::Parse(absl::StrCat("fd09::1", length))};
+    const absl::Status status = keeper->Apply(Plan());
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_THAT(Shown("address show site"), HasSubstr(absl::StrCat("fd09::1", length, " ")));
+    EXPECT_THAT(Ours("-6"), HasSubstr("fd00:1::/64 dev site"));
+  }
+  // One that cannot be had leaves the old one.
+  config_.addresses = {*IpPrefix::Parse("fd09::1/64"), *IpPrefix::Parse("fd0a::1/64")};
+  Ip("address add fd0a::1/128 dev site");  // somebody's
+  EXPECT_FALSE(keeper->Apply(Plan()).ok());
+  EXPECT_THAT(Shown("address show site"), HasSubstr("fd09::1/128 "));
+}
+
+TEST_F(RouteKeeperTest, CheckFindsWhatApplyWouldRefuse) {
+  auto keeper = Keeper();
+  ASSERT_TRUE(keeper->Apply(Plan()).ok());
+  Ip("route add 10.0.2.0/24 dev eth0");
+  Allow({"10.0.2.0/24"});
+  EXPECT_THAT(std::string(keeper->Check(Plan()).message()), HasSubstr("eth0"));
+  Allow({"10.0.3.0/24"});
+  EXPECT_TRUE(keeper->Check(Plan()).ok());
+  EXPECT_THAT(Ours(), Not(HasSubstr("10.0.3.0/24"))) << "it did something";
+  // Another tunnel of ours may give it up with the same reload.
+  Ip("route add 10.0.3.0/24 dev two");
+  book_->AddNetdev(netlink::GetLink(&socket_, "two")->index, "two");
+  EXPECT_TRUE(keeper->Check(Plan()).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(keeper->Apply(Plan())));
+  config_.addresses = {*IpPrefix::Parse("192.0.2.1/32")};
+  EXPECT_THAT(std::string(keeper->Check(Plan()).message()), HasSubstr("192.0.2.1"));
+}
+
 TEST_F(RouteKeeperTest, ASuccessorTouchesNothingThatIsAsWanted) {
   config_.reject_when_down = true;
   Allow({"10.0.1.0/24", "0.0.0.0/0"});
@@ -185,6 +221,35 @@ TEST_F(RouteKeeperTest, RejectsOutliveTheKeeperAndGoWithTheTunnel) {
   EXPECT_THAT(Ours(), AllOf(Not(HasSubstr("10.0.1.0/24 metric")), HasSubstr("10.55.0.0/16")));
   EXPECT_THAT(Ours("-6"), Not(HasSubstr("unreachable")));
   EXPECT_TRUE(disk_.empty());
+}
+
+TEST_F(RouteKeeperTest, RejectsAreThereBeforeTheTunnelAfterAReboot) {
+  config_.reject_when_down = true;
+  Allow({"10.0.1.0/24", "0.0.0.0/0", "fd00:1::/64"});
+  auto keeper = Keeper();
+  ASSERT_TRUE(keeper->Apply(Plan()).ok());
+  keeper.reset();
+  const std::string rules = Shown("rule");
+  for (int i = 0; i < 3; ++i) {  // after a reboot, after a crash, and when a rule alone is gone
+    if (i == 0) {
+      Ip("-4 route flush table all proto 205");
+      Ip("-6 route flush table all proto 205");
+    }
+    if (i != 1) Ip("rule delete proto 205 priority 20755");
+    book_ = Book();
+    book_->ForgetUnwanted({"site"});
+    book_->PutBackRejects();
+    EXPECT_THAT(Ours(), HasSubstr("unreachable default table 20500"));
+    EXPECT_THAT(Ours(), HasSubstr("unreachable 10.0.1.0/24"));
+    EXPECT_THAT(Ours("-6"), HasSubstr("unreachable fd00:1::/64"));
+    EXPECT_EQ(Shown("rule"), rules);
+  }
+  keeper = Keeper();
+  ASSERT_TRUE(keeper->Apply(Plan()).ok());
+  keeper.reset();
+  book_->Forget("site");
+  EXPECT_THAT(Ours(), Not(HasSubstr("unreachable")));
+  EXPECT_THAT(Shown("rule"), Not(HasSubstr("20500")));
 }
 
 TEST_F(RouteKeeperTest, AnothersRejectRouteIsNotTaken) {

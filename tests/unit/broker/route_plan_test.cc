@@ -160,5 +160,21 @@ TEST(LastingRoutes, AnythingElseIsRefusedWhole) {
   }
 }
 
+TEST(ForgetUnusedEndpoints, NamesWithOtherAddressesEachTimeDoNotGrowForEver) {
+  std::vector<ipc::PeerSetup> peers(2);
+  peers[0].endpoint = {*IpAddress::Parse("192.0.2.1"), 6789};
+  std::vector<IpAddress> around = {peers[0].endpoint.address};
+  IpAddress last;
+  for (uint32_t i = 0; i < 100'000; ++i) {
+    const uint8_t octets[4] = {10, static_cast<uint8_t>(i >> 16), static_cast<uint8_t>(i >> 8),
+                               static_cast<uint8_t>(i)};
+    ForgetUnusedEndpoints(&around, peers);
+    around.push_back(last = IpAddress::V4(octets));
+    ASSERT_LE(around.size(), kMostUnusedEndpoints + peers.size() + 1);
+  }
+  EXPECT_EQ(around.front(), peers[0].endpoint.address) << "the one in use was forgotten";
+  EXPECT_EQ(around.back(), last);
+}
+
 }  // namespace
 }  // namespace cipe::broker

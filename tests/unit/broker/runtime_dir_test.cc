@@ -129,5 +129,27 @@ TEST(RuntimeDir, WaitsForADaemonThatEnds) {
   EXPECT_EQ(rmdir(name), 0);
 }
 
+// A killed one has a socket, and its lock for as long as some thread of it has not ended; a child
+// that got the lock stands for that.
+TEST(RuntimeDir, WaitsForADaemonThatWasKilled) {
+  char name[] = "/tmp/cipe-run-XXXXXX";
+  ASSERT_NE(mkdtemp(name), nullptr);
+  const pid_t killed = fork();
+  if (killed == 0) {
+    const auto dir = RuntimeDir::Lock(name);
+    const bool ok = dir.ok() && dir->Listen().ok();
+    if (fork() == 0) usleep(300'000);
+    _exit(ok ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(killed, &status, 0), killed);
+  ASSERT_EQ(status, 0);
+  {
+    const auto next = RuntimeDir::Lock(name);
+    EXPECT_TRUE(next.ok()) << next.status();
+  }
+  EXPECT_EQ(rmdir(name), 0);
+}
+
 }  // namespace
 }  // namespace cipe::broker

@@ -247,6 +247,10 @@ TEST(Parser, PeerValueErrors) {
                 "a host's address");
   }
   ExpectError("[Interface]\n[Peer]\nEndpoint = [::ffff:192.0.2.2]:5", "3:12", "write 192.0.2.2");
+  ExpectError("[Interface]\n[Peer]\nEndpoint = [fe80::1]:5", "3:12", "such as [fe80::1%eth0]:5");
+  ExpectError(
+      "[Interface]\n[Peer]\nEndpoint = host:1\nEndpoint = 192.0.2.1:5\nEndpoint = 192.0.2.1:5",
+      "5:12", "found Endpoint 192.0.2.1:5 again");
   for (const char* endpoint : {"host:1", "10.0.0.1:65535", "[fe80::1%eth0]:5", "a_b-c.example:9",
                                "223.255.255.255:1", "127.0.0.1:1", "[::1]:1", "[::ffff]:1"}) {
     const auto t =
@@ -316,6 +320,15 @@ TEST(Check, AllowedIpsBelongToOnePeer) {
   const auto t = Parse(absl::StrCat(kHead, "AllowedIPs=10.0.0.1/8,10.9.9.9/8,::/0,10.0.0.0/8"));
   ASSERT_TRUE(t.ok()) << t.status();
   EXPECT_THAT(Strings(t->peers[0].allowed_ips), ElementsAre("10.0.0.0/8", "::/0"));
+}
+
+TEST(Check, AllowedIpsAreNotTheOwnAddress) {
+  constexpr char kHead[] =
+      "[Interface]\nAddress=10.9.0.1/24, fd09::1/64\n[Peer]\nName=x\nSharedKey={HEX}\n";
+  ExpectError(absl::StrCat(kHead, "AllowedIPs=10.9.0.2, 10.9.0.1/32"), "6:22",
+              "10.9.0.1/32 in the AllowedIPs of peer 'x', which is this tunnel's own Address");
+  ExpectError(absl::StrCat(kHead, "AllowedIPs=fd09::1"), "6:12", "expected addresses of the peer");
+  EXPECT_TRUE(Error(absl::StrCat(kHead, "AllowedIPs=10.9.0.0/24, fd09::/64, ::/0")).ok());
 }
 
 TEST(Check, MtuWithIpv6Inside) {
