@@ -112,7 +112,10 @@ class Stock:
         steps = ["systemctl is-system-running --wait"]
         if state == "installed":
             machine.put(f"/root/{self.deb.name}", self.deb.read_bytes())
-            steps.append(f"apt-get install -qq -y /root/{self.deb.name} && rm /root/{self.deb.name}")
+            steps += [f"apt-get install -qq -y /root/{self.deb.name} && rm /root/{self.deb.name}",
+                      # Twins must not share the id by which a host knows its own handshakes.
+                      "systemctl stop ciped.socket ciped.service && rm -rf /var/lib/cipe/* && "
+                      "systemctl start ciped.socket"]
         # What was written must not wait for whoever is restored from it.
         for step in [*steps, "udevadm settle; sync"]:
             result = machine.run(step, 180)
