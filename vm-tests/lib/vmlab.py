@@ -211,6 +211,22 @@ class Lab:
         if wrong:
             raise VmError("; ".join(wrong[:6]))
 
+    def diagnosis(self):
+        """What stands behind a failure, as far as the machines know: for the reason of the case."""
+        told = []
+        for host in self.hosts:
+            if not host.machine.alive():
+                told.append(f"{host.name}: QEMU has ended: "
+                            + " ".join(host.machine.console.read_text(errors="replace").split("\n")[-4:]))
+                continue
+            result = host.machine.run(
+                "systemctl list-units --all --plain --no-legend 'cipe*' 'systemd-*' | "
+                "grep -E 'failed|auto-restart' | tr -s ' ' | cut -d ' ' -f 1,3,4; "
+                "journalctl --no-pager -q -b -p err -t systemd -t '(ciped)' -t ciped -t cipectl "
+                "-o cat -n 3", 30)
+            told += [f"{host.name}: {line.strip()}" for line in result.out.splitlines()]
+        return "; ".join(dict.fromkeys(told))
+
     def collect(self):
         """Logs of every machine, for a case that failed."""
         self.logs.mkdir(parents=True, exist_ok=True)
