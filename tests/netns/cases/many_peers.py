@@ -9,6 +9,7 @@ import sys
 import time
 
 import lab as labs
+from side_by_side import Alone
 from sites import PORT, TUNNEL, expect, make_pair
 
 sys.path.append(str(labs.ROOT / "tools/load"))
@@ -132,4 +133,6 @@ def with_sessions(lab):
         site.cipectl("down", TUNNEL, timeout=60)
 
 
-CASES = {"ten-thousand": ten_thousand, "with-sessions": with_sessions}
+MEASURES = "memory and times of commands are measured"
+CASES = {"ten-thousand": Alone(MEASURES, ten_thousand),
+         "with-sessions": Alone(MEASURES, with_sessions)}

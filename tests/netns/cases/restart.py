@@ -10,6 +10,7 @@ import struct
 import lab as labs
 from classic_hosts import KEY, two_hosts
 from service_manager import Manager
+from side_by_side import Alone
 from sites import TRAFFIC, TUNNEL, drops, expect, make_pair
 
 RATE, SECONDS = 1000, 6
@@ -279,15 +280,16 @@ def stored(lab, other_format):
     down_under_manager(pair, manager)
 
 
+LOSSES = "lost datagrams are counted, and how long none came"
 CASES = {
-    **{f"replace-{datapath}": functools.partial(replaced, datapath=datapath)
+    **{f"replace-{datapath}": Alone(LOSSES, functools.partial(replaced, datapath=datapath))
        for datapath in ("xdp", "afxdp", "socket")},
-    "replace-default-route": replaced_default_route,
-    "replace-classic": replaced_classic,
+    "replace-default-route": Alone(LOSSES, replaced_default_route),
+    "replace-classic": Alone(LOSSES, replaced_classic),
     "replace-nobody": nobody_to_replace,
     "replace-dies-half-way": successor_dies,
     "replace-refused": refused,
     "replace-other-format": newer_format,
-    "store": functools.partial(stored, other_format=False),
+    "store": Alone(LOSSES, functools.partial(stored, other_format=False)),
     "store-other-format": functools.partial(stored, other_format=True),
 }
