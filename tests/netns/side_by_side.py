@@ -41,6 +41,10 @@ class Running:
     started: float = 0.0
 
 
+def part_of(function):
+    return "alone" if isinstance(function, Alone) else "beside"
+
+
 def in_order(cases, seconds):
     """[(name, function)]: what runs beside others first, the longest at the front, so that the end
     is not one long case with nobody beside it. `seconds` are those of an earlier run, by name."""

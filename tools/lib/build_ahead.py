@@ -56,11 +56,25 @@ class BuildAhead:
         if preset in self.done:
             self.done[preset].wait()
 
+    @contextlib.contextmanager
+    def paused(self):
+        """Nothing new is begun meanwhile; a compiler that runs ends by itself."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number):
+        with self.lock:
+            if self.process is not None and self.process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, number)
+
     def close(self):
         """Ends what still runs."""
         with self.lock:
             self.closed = True
-        if self.process is not None and self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
         self.thread.join(timeout=20)
