@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "broker/broker.h"
@@ -85,7 +86,8 @@ void Broker::ResumeAfterHandover() {
 }
 
 absl::Status Broker::TakeOver(Handover from) {
-  Log(Severity::kNotice, "taking ", from.tunnels.size(), " tunnels over from ciped ", from.version);
+  Log(Severity::kNotice, "taking ", Counted(from.tunnels.size(), "tunnel"), " over from ciped ",
+      from.version);
   seal_key_ = std::move(from.seal_key);
   next_tunnel_ = from.next_tunnel;
   next_peer_ = from.next_peer;

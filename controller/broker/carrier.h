@@ -51,6 +51,7 @@ class Carrier {
   UniqueFd Link() const;
   // A new MAC after a change of the interface.
   absl::Status SetMac(const netlink::MacAddress& mac);
+  void SetName(const std::string& name) { link_.name = name; }
 
   int users = 0;      // tunnels
   bool lost = false;  // its interface went away: program and sockets are dead

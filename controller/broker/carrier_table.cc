@@ -97,8 +97,13 @@ const Carrier* CarrierTable::Find(int ifindex) const {
 
 void CarrierTable::OnLink(const netlink::Link& link) {
   for (auto& [id, carrier] : carriers_) {
-    if (carrier.lost || carrier.link().index != link.index || !link.mac.has_value()) continue;
-    if (carrier.link().mac == link.mac) continue;
+    if (carrier.lost || carrier.link().index != link.index) continue;
+    if (!link.name.empty() && link.name != carrier.link().name) {
+      Log(Severity::kNotice, "carrier ", carrier.link().name, " is ", link.name, " now");
+      carrier.SetName(link.name);
+      announce_(ipc::CarrierRenamed{id, link.name});
+    }
+    if (!link.mac.has_value() || carrier.link().mac == link.mac) continue;
     const absl::Status status = carrier.SetMac(*link.mac);
     if (!status.ok()) Log(Severity::kError, "carrier ", link.name, ": ", status.message());
   }

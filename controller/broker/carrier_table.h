@@ -38,7 +38,7 @@ class CarrierTable {
 
   // By interface index; null when our program is not there.
   const Carrier* Find(int ifindex) const;
-  // Follows changes of MAC addresses.
+  // Follows changes of names and MAC addresses; announces the former.
   void OnLink(const netlink::Link& link);
   // The interface went away, if only into another namespace: its carrier is not found or acquired
   // any more and goes with its last user. One that comes back, even under the same index, is new.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "broker/broker.h"
@@ -105,7 +106,7 @@ void Broker::CommitStep(ReloadStep* step) {
   leaving_[tunnel.id()].push_back(std::move(leaving));
   next_hops_->SetMark(tunnel.id(), tunnel.fwmark());
   Log(Severity::kNotice, "tunnel ", tunnel.config().name, ": reloaded, ",
-      step->difference.lines.size() + step->drift.size(), " changes");
+      Counted(step->difference.lines.size() + step->drift.size(), "change"));
   Tell(std::move(change));
   if (step->difference.datapath) {
     tunnel.ChooseAgain();

@@ -159,6 +159,12 @@ void ServerCore::Answer(uint64_t id, const Reply& reply) {
 void ServerCore::Subscribe(uint64_t id, const std::string& tunnel) {
   ServerClient* client = Find(id);
   if (client == nullptr || !client->pending) return;
+  const int others = subscribers() - (client->subscription.has_value() ? 1 : 0);
+  if (others >= options_.max_subscribers) {
+    return Answer(id,
+                  ErrorReply({kErrorTooManyClients,
+                              absl::StrCat("ciped has ", others, " monitors already: end one")}));
+  }
   client->subscription = tunnel;
   Answer(id, OkReply(Json::object()));
 }
@@ -180,9 +186,10 @@ void ServerCore::Publish(const std::string& tunnel, const Json& document) {
   for (const uint64_t id : slow) Close(id);
 }
 
-bool ServerCore::watched() const {
-  return std::any_of(clients_.begin(), clients_.end(),
-                     [](const auto& entry) { return entry.second->subscription.has_value(); });
+int ServerCore::subscribers() const {
+  return static_cast<int>(std::count_if(clients_.begin(), clients_.end(), [](const auto& entry) {
+    return entry.second->subscription.has_value();
+  }));
 }
 
 bool ServerCore::IsWaiting(uint64_t id) const {

@@ -3,9 +3,9 @@
 //
 // Who may what: uid 0 and the owner may change things; everybody whom the socket file's mode lets
 // connect (group cipe, broker/runtime_dir.h) may read. Bounds: 64 clients (the last 16 places only
-// for those who may change things), 64 KB per request, 64 MB per reply and 128 MB of unread replies
-// in all; a client that neither completes a request nor reads its reply for 30 s is closed. Runs on
-// the loop's thread.
+// for those who may change things), of which 32 may subscribe, since who does stays for as long as
+// he likes; 64 KB per request, 64 MB per reply and 128 MB of unread replies in all; a client that
+// neither completes a request nor reads its reply for 30 s is closed. Runs on the loop's thread.
 #pragma once
 
 #include <sys/socket.h>
@@ -41,7 +41,7 @@ class Responder {
   void Fail(Error error) { Send(ErrorReply(std::move(error))); }
   void Fail(const absl::Status& status) { Send(ErrorReply(ErrorFromStatus(status))); }
   // Answers with an empty result; from then on the client is sent what is published for `tunnel`
-  // (empty: for all).
+  // (empty: for all). An error when there are too many that are sent it.
   void Subscribe(const std::string& tunnel);
   // False when nobody is left to read the answer.
   bool wanted() const;
@@ -58,6 +58,7 @@ struct ServerOptions {
   uid_t owner = 0;  // may change things, as uid 0 may
   int max_clients = 64;
   int reserved_clients = 16;  // of max_clients, for those who may change things
+  int max_subscribers = 32;  // of max_clients, whoever they are: root's monitors, too, leave places
   size_t max_reply = kMaxReplySize;
   size_t max_buffered = 2 * kMaxReplySize;
   Duration idle_timeout = std::chrono::seconds(30);

@@ -21,7 +21,7 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   bool IsWaiting(uint64_t id) const;
   void Subscribe(uint64_t id, const std::string& tunnel);
   void Publish(const std::string& tunnel, const Json& document);
-  bool watched() const;
+  bool watched() const { return subscribers() > 0; }
   int clients() const { return static_cast<int>(clients_.size()); }
 
  private:
@@ -36,6 +36,7 @@ class ServerCore : public std::enable_shared_from_this<ServerCore> {
   void Close(uint64_t id);
   ServerClient* Find(uint64_t id);
   size_t Buffered() const;
+  int subscribers() const;
 
   EventLoop& loop_;
   UniqueFd listener_;

@@ -175,6 +175,11 @@ void Daemon::On(ipc::CarrierRemove& remove) {
   carriers_.erase(remove.carrier);
 }
 
+void Daemon::On(ipc::CarrierRenamed& renamed) {
+  const auto it = carriers_.find(renamed.carrier);
+  if (it != carriers_.end()) it->second.name = renamed.name;
+}
+
 void Daemon::On(ipc::TunnelAdd& add) {
   const uint32_t id = add.tunnel;
   if (add.log.valid()) AddLogTap(add.config.name, std::move(add.log));

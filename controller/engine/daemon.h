@@ -80,6 +80,7 @@ class Daemon final : public World {
   void On(ipc::Hello& hello);
   void On(ipc::CarrierAdd& add);
   void On(ipc::CarrierRemove& remove);
+  void On(ipc::CarrierRenamed& renamed);
   void On(ipc::TunnelAdd& add);
   void On(ipc::TunnelRemove& remove);
   void On(ipc::TunnelChange& change);

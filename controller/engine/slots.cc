@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/counted.h"
 #include "base/log.h"
 #include "engine/engine.h"
 #include "handshake/session_secrets.h"
@@ -308,7 +309,7 @@ void Engine::TakeOver(Tunnel& tunnel) {
     }
     FollowPath(*peer);
   }
-  Log(Severity::kNotice, tunnel.config.name, ": took over ", resumed, " sessions");
+  Log(Severity::kNotice, tunnel.config.name, ": took over ", Counted(resumed, "session"));
 }
 
 }  // namespace cipe::engine

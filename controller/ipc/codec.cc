@@ -20,7 +20,7 @@ constexpr const char* kNames[] = {"Hello",         "CarrierAdd",      "CarrierRe
                                   "ClassicOver",   "Leave",           "SourceGone",
                                   "PathUsed",      "PathMtuKnown",    "PathsChanged",
                                   "PathMtuWanted", "TunnelChange",    "ReloadAnswer",
-                                  "ReloadRequest", "TunnelChanged"};
+                                  "ReloadRequest", "TunnelChanged",   "CarrierRenamed"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 absl::Status Malformed(size_t type) {

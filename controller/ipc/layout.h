@@ -224,6 +224,12 @@ void Fields(Ar& ar, CarrierRemove& m) {
 }
 
 template <typename Ar>
+void Fields(Ar& ar, CarrierRenamed& m) {
+  ar.Number(m.carrier);
+  ar.String(m.name);
+}
+
+template <typename Ar>
 void Fields(Ar& ar, Datapath& m) {
   ar.Number(m.rung);
   if (m.rung < 1 || m.rung > 3) ar.Fail();

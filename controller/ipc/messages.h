@@ -300,11 +300,18 @@ struct TunnelChanged {
   absl::Status status;
 };
 
-using Message = std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove,
-                             EndpointResolved, NextHop, Reply, Ready, UpRequest, DownRequest,
-                             TunnelRemoved, FloorUpdate, NextHopWanted, EndpointFailed, SmallestMtu,
-                             DatapathChanged, Ping, Pong, ClassicRelay, ClassicPeer, ClassicOver,
-                             Leave, SourceGone, PathUsed, PathMtuKnown, PathsChanged, PathMtuWanted,
-                             TunnelChange, ReloadAnswer, ReloadRequest, TunnelChanged>;
+// The interface of a carrier has another name.
+struct CarrierRenamed {
+  CarrierId carrier = 0;
+  std::string name;
+};
+
+using Message =
+    std::variant<Hello, CarrierAdd, CarrierRemove, TunnelAdd, TunnelRemove, EndpointResolved,
+                 NextHop, Reply, Ready, UpRequest, DownRequest, TunnelRemoved, FloorUpdate,
+                 NextHopWanted, EndpointFailed, SmallestMtu, DatapathChanged, Ping, Pong,
+                 ClassicRelay, ClassicPeer, ClassicOver, Leave, SourceGone, PathUsed, PathMtuKnown,
+                 PathsChanged, PathMtuWanted, TunnelChange, ReloadAnswer, ReloadRequest,
+                 TunnelChanged, CarrierRenamed>;
 
 }  // namespace cipe::ipc

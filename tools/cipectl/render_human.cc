@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/counted.h"
 #include "tools/cipectl/units.h"
 
 namespace cipe::cipectl {
@@ -24,9 +25,9 @@ void Line(std::string* out, int indent, absl::string_view name, const std::strin
 }
 
 std::string TrafficText(const control::Traffic& traffic) {
-  return absl::StrCat(HumanSize(traffic.rx_bytes), " in ", traffic.rx_packets,
-                      " packets received, ", HumanSize(traffic.tx_bytes), " in ",
-                      traffic.tx_packets, " sent");
+  return absl::StrCat(HumanSize(traffic.rx_bytes), " in ", Counted(traffic.rx_packets, "packet"),
+                      " received, ", HumanSize(traffic.tx_bytes), " in ", traffic.tx_packets,
+                      " sent");
 }
 
 std::string DropsText(const std::vector<DropCount>& drops) {

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -12,10 +13,13 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
+from build_ahead import BuildAhead
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOGS = ROOT / "build/check"
 JOBS = os.environ.get("CIPE_JOBS", "2")
 # A skip whose reason starts so cannot be helped by installing something or by becoming root.
+CHECKED = ("unit", "sim")  # labels of the tests that run under sanitizers
 UNAVOIDABLE = ("needs kernel:", "needs hardware:")
 
 
@@ -83,10 +87,10 @@ def run_logged(log, *command, timeout, env=None):
             return process.wait(timeout=timeout)
         except BaseException as error:
             # SIGTERM first: the network tests remove their namespaces on it.
-            for number in (signal.SIGTERM, signal.SIGKILL):
+            for number, seconds in ((signal.SIGTERM, 90), (signal.SIGKILL, 20)):
                 try:
                     os.killpg(process.pid, number)
-                    process.wait(timeout=20)
+                    process.wait(timeout=seconds)
                     break
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
@@ -150,14 +154,28 @@ def build_for(preset, log, labels, only_tests):
     """The whole preset, or (sanitizers) just the test programs of these labels."""
     if not only_tests:
         return build(preset, log)
+    targets = test_targets(preset, labels, log)
+    return bool(targets) and build(preset, log, *targets)
+
+
+def test_targets(preset, labels, log):
+    """Targets of the test programs with any of the labels; none when it cannot be configured."""
     if run_logged(log, "cmake", "--preset", preset, timeout=300, env=launcher()) != 0:
-        return False
+        return []
     listed = subprocess.run(
         ["ctest", "--test-dir", f"build/{preset}", "--show-only=json-v1", "-L",
          f"^({'|'.join(labels)})$"], cwd=ROOT, capture_output=True, text=True, timeout=120)
     names = {test["name"] for test in json.loads(listed.stdout or "{}").get("tests", [])}
-    targets = sorted(names & ninja_targets(preset))
-    return bool(targets) and build(preset, log, *targets)
+    return sorted(names & ninja_targets(preset))
+
+
+def fuzz_targets(log):
+    """Names of the fuzz targets; None when it cannot be configured."""
+    if run_logged(log, "cmake", "--preset", "fuzz", timeout=300, env=launcher()) != 0:
+        return None
+    # "all" lists each program by path as well; the plain names are the targets.
+    return sorted(name for name in ninja_targets("fuzz")
+                  if name.endswith("_fuzz") and "/" not in name and "depends" not in name)
 
 
 def launcher():
@@ -172,27 +190,33 @@ def ninja_targets(preset):
     return {line.partition(":")[0] for line in output.splitlines()}
 
 
-def netns_tier():
-    """Programs that make a namespace of their own, then real daemons in several."""
-    log, tally = LOGS / "netns.log", ctest_tier("netns", "release", ["netns"])
-    results = LOGS / "netns.xml"
+def netns_tier(ahead):
+    """Programs that make a namespace of their own, then real daemons in several; cases that must be
+    alone have no compiler beside them either."""
+    tally = ctest_tier("netns", "release", ["netns"])
+    netns_part(tally, "beside")
+    with ahead.paused():
+        netns_part(tally, "alone")
+    return tally
+
+
+def netns_part(tally, part):
+    results = LOGS / f"netns-{part}.xml"
     results.unlink(missing_ok=True)
-    code = run_logged(log, "tests/netns/run", "--results", results, timeout=3600)
+    code = run_logged(LOGS / "netns.log", "tests/netns/run", "--jobs", JOBS, "--part", part,
+                      "--results", results, timeout=3600)
     failures = add_xml(tally, results) if results.exists() else 0
     if code not in (0, 77) and not failures:
-        tally.add("failed", f"tests/netns/run ended with {code}")
-    return tally
+        tally.add("failed", f"tests/netns/run --part {part} ended with {code}")
 
 
 def fuzz_tier(seconds):
     """Each target is one case; its corpus starts from tests/fuzz/corpus/TARGET."""
     log, tally = LOGS / "fuzz.log", Tally()
-    if run_logged(log, "cmake", "--preset", "fuzz", timeout=300, env=launcher()) != 0:
+    targets = fuzz_targets(log)
+    if targets is None:
         tally.add("failed", "configuring fuzz")
         return tally
-    # "all" lists each program by path as well; the plain names are the targets.
-    targets = sorted(name for name in ninja_targets("fuzz")
-                     if name.endswith("_fuzz") and "/" not in name and "depends" not in name)
     if targets and not build("fuzz", log, *targets):
         tally.add("failed", "build of fuzz")
         return tally
@@ -218,28 +242,36 @@ def vm_tier():
     return tally
 
 
-def tiers(fast, fuzz_seconds):
-    """Name -> function, cheapest first."""
-    checked = ["unit", "sim"]
-    table = {
-        "arch": lambda: ctest_tier("arch", "release", ["arch"]),
-        "unit": lambda: ctest_tier("unit", "release", ["unit"]),
-        "sim": lambda: ctest_tier("sim", "release", ["sim"]),
-        "bpf": lambda: ctest_tier("bpf", "release", ["bpf"]),
-        "netns": netns_tier,
-        "asan": lambda: ctest_tier("asan", "asan", checked, only_tests=True, env={
-            "ASAN_OPTIONS": "detect_stack_use_after_return=1",
-            "UBSAN_OPTIONS": "print_stacktrace=1"}),
-        "tsan": lambda: ctest_tier("tsan", "tsan", checked, prefix=fixed_addresses(),
-                                   only_tests=True, env={
-            "TSAN_OPTIONS": "halt_on_error=1 second_deadlock_stack=1"}),
-        "fuzz": lambda: fuzz_tier(fuzz_seconds or (10 if fast else 60)),
-    }
+def tiers(fuzz_seconds):
+    """Name -> function, cheapest first; netns, which is given the BuildAhead, before those that can
+    be built beside it."""
+    sanitized = functools.partial(ctest_tier, labels=CHECKED, only_tests=True)
+    table = {tier: functools.partial(ctest_tier, tier, "release", [tier])
+             for tier in ("arch", "unit", "sim", "bpf")}
     if any((ROOT / "tests/interop").glob("*_test.py")):
         table["interop"] = lambda: ctest_tier("interop", "release", ["interop"])
-    if not fast and (ROOT / "vm-tests/run").exists():
+    table |= {
+        "netns": netns_tier,
+        "asan": lambda: sanitized("asan", "asan", env={
+            "ASAN_OPTIONS": "detect_stack_use_after_return=1",
+            "UBSAN_OPTIONS": "print_stacktrace=1"}),
+        "tsan": lambda: sanitized("tsan", "tsan", prefix=fixed_addresses(), env={
+            "TSAN_OPTIONS": "halt_on_error=1 second_deadlock_stack=1"}),
+        "fuzz": lambda: fuzz_tier(fuzz_seconds),
+    }
+    if (ROOT / "vm-tests/run").exists():
         table["vm"] = vm_tier
     return table
+
+
+def build_beside_netns(names):
+    """Builds the sanitizers' presets of these tiers from now on; None when there are none."""
+    log = LOGS / "ahead.log"
+    log.unlink(missing_ok=True)
+    presets = [(tier, functools.partial(test_targets, tier, CHECKED, log))
+               for tier in ("asan", "tsan") if tier in names]
+    presets += [("fuzz", lambda: fuzz_targets(log))] if "fuzz" in names else []
+    return BuildAhead(ROOT, presets)
 
 
 def fixed_addresses():
@@ -254,6 +286,42 @@ def terminated(*_):
     raise SystemExit(143)
 
 
+def report(name, tally, seconds):
+    print(f"{name + ':':9}{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped"
+          f"  ({seconds:.0f} s, build/check/{name}.log)")
+    sys.stdout.flush()
+    for note in tally.notes[:40]:
+        print(f"         {note}", file=sys.stderr)
+    if len(tally.notes) > 40:
+        print(f"         and {len(tally.notes) - 40} more", file=sys.stderr)
+
+
+def run_tiers(table):
+    """Runs and reports them; the sum."""
+    total, ahead = Tally(), None
+    try:
+        for name, run in table.items():
+            (LOGS / f"{name}.log").unlink(missing_ok=True)
+            started = time.monotonic()
+            if name == "netns":
+                ahead = build_beside_netns(table)
+                tally = run(ahead)
+            else:
+                if ahead is not None:
+                    ahead.wait(name)
+                tally = run()
+            if not tally.passed + tally.failed + tally.skipped:
+                tally.add("failed", f"tier {name} has no test case")
+            report(name, tally, time.monotonic() - started)
+            total.passed += tally.passed
+            total.failed += tally.failed
+            total.skipped += tally.skipped
+    finally:
+        if ahead is not None:
+            ahead.close()
+    return total
+
+
 def main():
     parser = argparse.ArgumentParser(prog="tools/check")
     parser.add_argument("--fast", action="store_true")
@@ -263,30 +331,15 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, terminated)
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # ip and bpftool, which not every root's PATH has
-    table = tiers(options.fast, options.fuzz_seconds)
+    table = tiers(options.fuzz_seconds or (10 if options.fast else 60))
     unknown = set(options.only or ()) - set(table)
     if unknown:
         parser.error(f"no tier {', '.join(sorted(unknown))} here; there are: {' '.join(table)}")
     LOGS.mkdir(parents=True, exist_ok=True)
-    total = Tally()
-    for name, run in table.items():
-        if options.only and name not in options.only:
-            continue
-        (LOGS / f"{name}.log").unlink(missing_ok=True)
-        started = time.monotonic()
-        tally = run()
-        if not tally.passed + tally.failed + tally.skipped:
-            tally.add("failed", f"tier {name} has no test case")
-        print(f"{name + ':':9}{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped"
-              f"  ({time.monotonic() - started:.0f} s, build/check/{name}.log)")
-        sys.stdout.flush()
-        for note in tally.notes[:40]:
-            print(f"         {note}", file=sys.stderr)
-        if len(tally.notes) > 40:
-            print(f"         and {len(tally.notes) - 40} more", file=sys.stderr)
-        total.passed += tally.passed
-        total.failed += tally.failed
-        total.skipped += tally.skipped
+    started = time.monotonic()
+    total = run_tiers({name: run for name, run in table.items()
+                       if not options.only or name in options.only})
+    print(f"took {time.monotonic() - started:.0f} s")
     print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
     return 1 if total.failed else 0
 

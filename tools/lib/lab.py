@@ -189,6 +189,25 @@ class Site:
                  lambda: self.daemons() == (None, None))
 
 
+def tag_of(pid):
+    """What the names of all namespaces and directories begin with that this process makes."""
+    return f"cipe{pid}x"
+
+
+def remove_remains(pid):
+    """Removes what the labs of a process left behind that did not come to its close()."""
+    for path in pathlib.Path("/run/netns").glob(f"{tag_of(pid)}*"):
+        listed = subprocess.run(["ip", "netns", "pids", path.name], capture_output=True, text=True,
+                                timeout=30, env=command_environment()).stdout
+        for inside in map(int, listed.split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(inside, signal.SIGKILL)
+        subprocess.run(["ip", "netns", "delete", path.name], capture_output=True, timeout=30,
+                       env=command_environment())
+    for path in pathlib.Path(tempfile.gettempdir()).glob(f"{tag_of(pid)}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 class Lab:
     """Use as a context manager. `echo` takes each line of the log."""
 
@@ -196,12 +215,12 @@ class Lab:
 
     def __init__(self, echo=None, keep=False):
         Lab._count += 1
-        self.tag = f"cipe{os.getpid()}x{Lab._count}"
+        self.tag = f"{tag_of(os.getpid())}{Lab._count}"
         self.echo = echo or (lambda line: print(line, flush=True))
         self.keep = keep
         self.namespaces, self.processes, self.sites = [], [], []
         self.programs_before = bpf_programs()
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cipe-lab-"))
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.tag}-"))
         os.chmod(self.directory, 0o755)  # the engine's user must be able to reach its own files
 
     def __enter__(self):

@@ -36,14 +36,37 @@ def config(interface, peers):
     return "\n".join(["[Interface]", *interface, "", *peers])
 
 
-def memory(*pids):
-    """Octets of memory that belong to these processes alone or in shares (PSS), page tables
-    left out."""
+def anonymous_memory(*pids):
+    """Octets of anonymous memory (PSS, so that what a fork shares counts once): heap and stacks.
+    Buffers of packets, which are files in memory, and programs' text come and go with traffic and
+    are left out."""
     total = 0
     for pid in pids:
         text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += int(re.search(r"^Pss:\s+(\d+) kB", text, re.M).group(1)) * 1024
+        total += sum(int(kilobytes) for kilobytes in
+                     re.findall(r"^(?:Pss_Anon|SwapPss):\s+(\d+) kB", text, re.M)) * 1024
     return total
+
+
+def map_memory(*pids):
+    """Octets of kernel memory of the BPF maps that the processes hold, each map once. Kernels
+    before 6.4 tell what a full map would take, which is the same for any number of peers."""
+    maps = {}
+    for pid in pids:
+        for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+            try:
+                text = path.read_text()
+            except FileNotFoundError:  # closed meanwhile
+                continue
+            values = dict(re.findall(r"^(map_id|memlock):\s+(\d+)", text, re.M))
+            if "map_id" in values:
+                maps[values["map_id"]] = int(values["memlock"])
+    return sum(maps.values())
+
+
+def memory(*pids):
+    """Octets that peers and sessions can have a part in."""
+    return anonymous_memory(*pids) + map_memory(*pids)
 
 
 def main():

@@ -84,6 +84,28 @@ def elsewhere_and_back(lab):
     pair.down()
 
 
+def renamed(lab):
+    """`show` follows the name of the interface; its program, sockets and sessions stay."""
+    pair = make_pair(lab)
+    pair.configure(interface={"Carrier": "auto"})
+    pair.up()
+    pair.expect_rung({2})
+    handshake = pair.a.peer()["latest_handshake"]
+    for word in (("down",), ("name", "wan0"), ("up",)):
+        lab.run("ip", "-n", pair.a.namespace, "link", "set", "dev",
+                "wan0" if word == ("up",) else "eth0", *word)
+    # Switching it off took IPv6's address and nothing that the tunnel needs.
+    labs.wait_for("`show` to say wan0",
+                  lambda: [c["name"] for c in tunnel(pair.a)["carriers"]] == ["wan0"])
+    labs.wait_for("site-a to be on rung 2", lambda: tunnel(pair.a)["rung"] == 2)
+    expect(has_program(lab, pair.a, "wan0"), "no program of ours on wan0")
+    labs.wait_for("ping to go through again",
+                  lambda: labs.ping(pair.a, pair.inner(pair.b), count=1, check=False), 30)
+    pair.ping_all()
+    expect(pair.a.peer()["latest_handshake"] == handshake, "the session was lost")
+    pair.down()
+
+
 def named_endpoint(lab):
     """While the name is unknown the default route stands in; its answer says the real carrier."""
     pair = make_pair(lab)
@@ -261,6 +283,7 @@ CASES = {
     **{f"vanish-{datapath}": functools.partial(vanish, datapath=datapath)
        for datapath in ("auto", "xdp", "afxdp")},
     "elsewhere-and-back": elsewhere_and_back,
+    "renamed": renamed,
     "named-endpoint": named_endpoint,
     "route-moves": route_moves,
     "carrier-down": carrier_down,

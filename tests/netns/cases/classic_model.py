@@ -8,6 +8,7 @@ import time
 import lab as labs
 from classic_hosts import KEY, ciped_and_model, start_model, two_hosts  # finds the model, too
 from model_driver import ModelError
+from side_by_side import Alone
 from sites import DATAPATH_RUNGS, drops, expect
 
 import classic_hostile
@@ -318,7 +319,8 @@ CASES = {
        for way in ("in", "out") for kind in ("NK_IND", "NK_ACK", "NK_REQ")},
     **{f"rekey-by-{who}": functools.partial(rekey, who=who) for who in ("ciped", "model")},
     **{f"datapath-{rung}": functools.partial(datapath, rung=rung) for rung in DATAPATH_RUNGS},
-    "checksums": checksums, "packet-limit": packet_limit, "roaming": roaming,
+    "checksums": checksums, "roaming": roaming,
+    "packet-limit": Alone("it keeps the model, in Python, as busy as it may be", packet_limit),
     "silent-start": silent_start, "habits-of-1999": habits_of_1999,
     **{f"hostile-strangers-{rung}": functools.partial(hostile, names=STRANGERS, rung=rung)
        for rung in DATAPATH_RUNGS},

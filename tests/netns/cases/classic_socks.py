@@ -37,14 +37,19 @@ def dante_server(lab):
     place = labs.ROOT / "build/dante"
     program = place / "usr/sbin/danted"
     if not program.exists():
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
+        fresh = place.with_suffix(f".{os.getpid()}")  # another case may be at it, too
+        fresh.mkdir(parents=True)
         try:
-            lab.run("sh", "-c", f"cd {shlex.quote(str(place))} && apt-get -o APT::Sandbox::User=root"
+            lab.run("sh", "-c", f"cd {shlex.quote(str(fresh))} && apt-get -o APT::Sandbox::User=root"
                     " download dante-server libwrap0 && for file in *.deb; do dpkg -x $file .; done",
                     timeout=100)
         except labs.LabError as error:
+            shutil.rmtree(fresh, ignore_errors=True)
             raise Skip(f"dante-server is not installed and cannot be fetched: {error}") from error
+        try:
+            fresh.rename(place)
+        except OSError:  # it was there first
+            shutil.rmtree(fresh, ignore_errors=True)
     libraries = {str(path.parent) for path in place.glob("**/libwrap.so.0")}
     return ["env", f"LD_LIBRARY_PATH={':'.join(libraries)}", program]
 

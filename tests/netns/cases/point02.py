@@ -8,6 +8,7 @@ import os
 import subprocess
 
 import lab as labs
+from side_by_side import Alone
 from sites import drops, expect, make_pair
 
 PORT = 5201
@@ -66,5 +67,6 @@ def point(lab, outer, mtu):
     pair.down()
 
 
-CASES = {f"iperf-v{outer}-outer{name}": functools.partial(point, outer=outer, mtu=mtu)
+CASES = {f"iperf-v{outer}-outer{name}": Alone("it loads both cores and counts losses",
+                                               functools.partial(point, outer=outer, mtu=mtu))
          for outer in (4, 6) for name, mtu in (("", 1500), ("-large-mtu", 65000))}

@@ -7,6 +7,7 @@ import signal
 import time
 
 import lab as labs
+from side_by_side import Alone
 from sites import TUNNEL, drops, expect, make_pair
 
 
@@ -270,7 +271,8 @@ CASES = {
     "point08.loop-between-namespaces": loop_between_namespaces,
     "point10.fwmark-reroute": fwmark_reroute,
     "point10.onion-loop": onion_loop,
-    "point11.policy-routing-flood": policy_routing_flood,
+    "point11.policy-routing-flood": Alone("a flood, whose losses are counted",
+                                          policy_routing_flood),
     "point13.sticky-source-v4": lambda lab: sticky_source(lab, 4),
     "point13.sticky-source-v6": lambda lab: sticky_source(lab, 6),
     "point16.namespace-deleted": namespace_deleted,

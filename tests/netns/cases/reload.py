@@ -6,6 +6,7 @@ import time
 
 import lab as labs
 from live_edit import addresses, conf, edit, peers, reload, routes, sessions, stranger
+from side_by_side import Alone
 from sites import PORT, TUNNEL, expect, make_pair
 
 STREAM_SECONDS = 8
@@ -259,5 +260,5 @@ def crash(lab):
     pair.down()
 
 
-CASES = {"under-traffic": under_traffic, "plan": plan, "faulty": faulty, "drift": drift,
+CASES = {"under-traffic": Alone("no datagram may be lost", under_traffic), "plan": plan, "faulty": faulty, "drift": drift,
          "interface": interface, "endpoint": endpoint, "crash": crash}

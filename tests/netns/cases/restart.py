@@ -4,12 +4,14 @@ import contextlib
 import functools
 import json
 import os
+import re
 import socket
 import struct
 
 import lab as labs
 from classic_hosts import KEY, two_hosts
 from service_manager import Manager
+from side_by_side import Alone
 from sites import TRAFFIC, TUNNEL, drops, expect, make_pair
 
 RATE, SECONDS = 1000, 6
@@ -152,8 +154,16 @@ def nobody_to_replace(lab):
 HELLO = 1
 
 
-def ask_as_successor(site, version, abi=2):
-    """A connection on which a successor of that data format has asked for everything."""
+def constant(header, name):
+    """The number that a header of ours gives this name."""
+    return int(re.search(rf"\b{name} (?:= )?(\d+)", (labs.ROOT / header).read_text())[1])
+
+
+def ask_as_successor(site, version=None):
+    """A connection on which a successor of that data format, ours if none is named, has asked for
+    everything."""
+    version = version or constant("controller/broker/handover.h", "kHandoverVersion")
+    abi = constant("include/cipe/abi/maps.h", "CIPE_ABI_VERSION")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.settimeout(20)
     connection.connect(str(site.directory / "run/handover.sock"))
@@ -170,7 +180,7 @@ def successor_dies(lab):
     pair.up()
     before, old = state(pair), pair.a.daemons()
     streams = Streams(pair)
-    connection = ask_as_successor(pair.a, 1)
+    connection = ask_as_successor(pair.a)
     _, fds, _, _ = socket.recv_fds(connection, 65536, 253)
     expect(len(fds) > 10, f"only {len(fds)} descriptors were given")
     for fd in fds:
@@ -279,15 +289,16 @@ def stored(lab, other_format):
     down_under_manager(pair, manager)
 
 
+LOSSES = "lost datagrams are counted, and how long none came"
 CASES = {
-    **{f"replace-{datapath}": functools.partial(replaced, datapath=datapath)
+    **{f"replace-{datapath}": Alone(LOSSES, functools.partial(replaced, datapath=datapath))
        for datapath in ("xdp", "afxdp", "socket")},
-    "replace-default-route": replaced_default_route,
-    "replace-classic": replaced_classic,
+    "replace-default-route": Alone(LOSSES, replaced_default_route),
+    "replace-classic": Alone(LOSSES, replaced_classic),
     "replace-nobody": nobody_to_replace,
-    "replace-dies-half-way": successor_dies,
+    "replace-dies-half-way": Alone(LOSSES, successor_dies),
     "replace-refused": refused,
     "replace-other-format": newer_format,
-    "store": functools.partial(stored, other_format=False),
+    "store": Alone(LOSSES, functools.partial(stored, other_format=False)),
     "store-other-format": functools.partial(stored, other_format=True),
 }

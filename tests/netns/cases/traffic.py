@@ -3,6 +3,7 @@
 import functools
 
 import lab as labs
+from side_by_side import Alone
 from sites import DATAPATH_RUNGS, TUNNEL, drops, expect, make_pair
 
 
@@ -88,7 +89,8 @@ CASES = {
     "nobody": nobody,
     **{f"outer-v{outer}-{datapath}": functools.partial(families, outer=outer, datapath=datapath)
        for datapath in ("xdp", "afxdp", "socket") for outer in (4, 6)},
-    **{f"iperf-{datapath}": functools.partial(iperf, datapath=datapath)
+    **{f"iperf-{datapath}": Alone("it loads both cores and counts losses",
+                                  functools.partial(iperf, datapath=datapath))
        for datapath in ("xdp", "afxdp", "socket")},
     **{f"{auth}-{suite}": functools.partial(secrets, auth=auth, suite=suite)
        for auth in ("keys", "psk", "shared") for suite in ("aes256gcm", "chacha20poly1305")},

@@ -204,6 +204,8 @@ def netdev_deleted(lab):
         os.kill(broker, signal.SIGCONT)
     labs.wait_for("the remains to be gone", lambda: not json.loads(
         pair.a.cipectl("-j", "show", "tunnels", echo=False).stdout)["tunnels"])
+    # While that is tried there is an interface for a moment; the next try is ten seconds later.
+    labs.wait_for("the try to fail", lambda: "cannot be made anew" in pair.a.daemon_log)
     expect(missing(), "the interface came back with an address that is taken")
     pair.a.run("ip", "address", "delete", pair.inner(pair.a) + "/32", "dev", "lo")
     labs.wait_for("the interface", lambda: not missing(), 15)

@@ -43,6 +43,8 @@ class CarriersTest : public testing::Test {
     carriers_ = std::make_unique<CarrierTable>(*maps_, [this](ipc::Message message) {
       if (const auto* gone = std::get_if<ipc::CarrierRemove>(&message)) {
         removed_.push_back(gone->carrier);
+      } else if (const auto* renamed = std::get_if<ipc::CarrierRenamed>(&message)) {
+        renamed_.emplace_back(renamed->carrier, renamed->name);
       }
     });
     config_.name = "tun";
@@ -78,6 +80,7 @@ class CarriersTest : public testing::Test {
   std::unique_ptr<steering::MapSet> maps_;
   std::unique_ptr<CarrierTable> carriers_;
   std::vector<ipc::CarrierId> removed_;
+  std::vector<std::pair<ipc::CarrierId, std::string>> renamed_;
   config::Tunnel config_;
   const Endpoint near_ = *Endpoint::Parse("192.0.2.2:6789");
   const Endpoint beside_ = *Endpoint::Parse("198.51.100.2:6789");
@@ -109,6 +112,22 @@ TEST_F(CarriersTest, AVanishedCarrierIsGivenUpAndANewOneIsAnotherOne) {
   EXPECT_NE(back.carriers[0], first.carriers[0]);
   EXPECT_TRUE(Attached("ours"));
   EXPECT_EQ(Plan({}).Seen(*carriers_), back.seen);
+}
+
+TEST_F(CarriersTest, AnotherNameIsAnnouncedOnceAndTheCarrierStays) {
+  config_.carriers = {"ours"};
+  const DatapathChoice choice = Choose();
+  ASSERT_EQ(choice.carriers.size(), 1u) << choice.reason;
+  const int index = netlink::GetLink(&socket_, "ours")->index;
+  Ip("link set ours down");
+  Ip("link set ours name mine");
+  for (int i = 0; i < 2; ++i) carriers_->OnLink(*netlink::GetLink(&socket_, "mine"));
+  ASSERT_EQ(renamed_.size(), 1u);
+  EXPECT_EQ(renamed_[0], std::pair(choice.carriers[0], std::string("mine")));
+  ASSERT_NE(carriers_->Find(index), nullptr);
+  EXPECT_EQ(carriers_->Find(index)->link().name, "mine");
+  EXPECT_TRUE(carriers_->AllAlive(choice.carriers));
+  Ip("link set mine name ours");
 }
 
 TEST_F(CarriersTest, LostNewsAreMadeGoodByLooking) {

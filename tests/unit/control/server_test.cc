@@ -307,6 +307,38 @@ TEST_F(ServerTest, LastPlacesAreKeptForThoseWhoMayChange) {
   EXPECT_TRUE(root.Read()->ok);
 }
 
+TEST_F(ServerTest, MonitorsLeavePlacesForRequestsWhoeverTheyAre) {
+  Start();  // with the bounds as they are
+  for (const uid_t uid : {uid_t{0}, uid_t{4711}}) {
+    uid_ = uid;
+    std::vector<Client> monitors;
+    int refused = 0;
+    for (int i = 0; i < 64; ++i) {
+      monitors.push_back(Connect());
+      monitors.back().Ask(R"({"version":1,"verb":"monitor"})");
+      Turn();
+      const std::optional<Reply> reply = monitors.back().Read();
+      ASSERT_TRUE(reply.has_value());
+      if (reply->ok) continue;
+      EXPECT_EQ(reply->error.code, kErrorTooManyClients);
+      ++refused;
+      monitors.pop_back();
+      Turn();
+    }
+    EXPECT_EQ(refused, 32);
+    for (const uid_t asking : {uid_t{0}, uid_t{4712}}) {
+      uid_ = asking;
+      Client other = Connect();
+      ASSERT_TRUE(other.Ask(kShow));
+      Turn();
+      EXPECT_TRUE(other.Read()->ok) << "uid " << asking << " beside monitors of " << uid;
+    }
+    monitors.clear();
+    Turn();
+    ASSERT_EQ(server_->clients(), 0);
+  }
+}
+
 TEST_F(ServerTest, IdleClientIsClosed) {
   Start();
   Client client = Connect();

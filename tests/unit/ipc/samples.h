@@ -213,6 +213,7 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(ReloadAnswer{4, absl::NotFoundError("not up"), AnyFd()});
   all.push_back(ReloadRequest{4, "site-a", true});
   all.push_back(TunnelChanged{5, 9, absl::InternalError("no")});
+  all.push_back(CarrierRenamed{3, "wan0"});
   return all;
 }
 
