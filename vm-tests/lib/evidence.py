@@ -10,6 +10,7 @@ from traffic import MARKER
 
 SOURCE = pathlib.Path(__file__).resolve().parents[1] / "guest/exchange.py"
 PROGRAM = "/root/exchange.py"
+NUMBERS = SOURCE.with_name("numbers.py")
 NEIGHBOURS = range(130, 138)  # ICMPv6 of a link with itself: MLD, neighbour discovery (RFC 4443)
 MLD2_REPORT = 143
 
@@ -102,6 +103,34 @@ def exchange(here, there, octets=1_000_000, datagrams=10, seconds=100):
                 raise VmError(f"TCP {way}: sent {sent}, received {received} {wrong}")
             if peer["datagrams"][address] < datagrams:
                 raise VmError(f"UDP {way}: {peer['datagrams'][address]} of {datagrams} arrived {wrong}")
+
+
+class Numbers:
+    """Numbered datagrams between two sites, both ways and both families, from construction to end().
+    As packets of SIZE octets, so that frames with one in them can be told on the carrier."""
+
+    SIZE = 228
+    FRAME = 16 + SIZE + 16  # octets of UDP payload: header, packet, tag
+
+    def __init__(self, a, b, rate, seconds):
+        """`a`, `b`: sites; `rate`: a second, way and family; `seconds`: the most that it may last."""
+        self._jobs = {}
+        for site, other in ((a, b), (b, a)):
+            site.host.put_file("/root/numbers.py", NUMBERS)
+            self._jobs[site] = site.host.start(
+                f"mkdir /run/numbers; cd /run/numbers; exec python3 /root/numbers.py 7100 {rate} "
+                f"{self.SIZE} {seconds} {site.inner4},{site.inner6} {other.inner4},{other.inner6}",
+                seconds + 60)
+        for site in self._jobs:
+            site.host.wait_for("[ -e /run/numbers/ready ]", 60)
+        together([(site.host, "touch /run/numbers/start") for site in self._jobs])
+
+    def end(self):
+        """{site: what its numbers.py reported}."""
+        together([(site.host, "touch /run/numbers/stop") for site in self._jobs])
+        results = {site: last_json(job.wait()) for site, job in self._jobs.items()}
+        together([(site.host, "rm -r /run/numbers") for site in self._jobs])
+        return results
 
 
 def last_json(text):
