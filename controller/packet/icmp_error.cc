@@ -41,14 +41,15 @@ bool IsError4(const IpView& view) {
 }
 
 bool MayAnswer4(const IpView& view) {
-  const bool first = (LoadBe16(view.packet + 6) & 0x1fff) == 0;
-  return first && !IsError4(view) && IsHost4(view.source()) && IsHost4(view.destination());
+  return !view.later_fragment && !IsError4(view) && IsHost4(view.source()) &&
+         IsHost4(view.destination());
 }
 
 bool MayAnswer6(const IpView& view) {
   const bool icmp = view.protocol == IPPROTO_ICMPV6;
-  // Errors have types below 128; of a fragment in the middle the type cannot be seen.
-  if (icmp && (view.l4_size() == 0 || view.l4()[0] < 128 || view.fragment)) return false;
+  // Errors have types below 128. Of a fragment in the middle the type cannot be seen; of the first
+  // one it can, and a large ping's sender learns of the path by nothing but its answer.
+  if (icmp && (view.later_fragment || view.l4_size() == 0 || view.l4()[0] < 128)) return false;
   return IsHost6(view.source()) && IsHost6(view.destination());
 }
 

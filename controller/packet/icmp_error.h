@@ -17,10 +17,11 @@ inline constexpr size_t kMaxIcmpError = 1280;
 using IcmpError = std::array<uint8_t, kMaxIcmpError>;
 
 // Both write the answer to the sender of `view` and return its size, or 0 when the packet must not
-// be answered (RFC 1122, 3.2.2 and RFC 4443, 2.4e): it is an ICMP error, a fragment but the first,
-// or comes from or goes to no single host. The answer has the packet's own destination as its
-// source: that passes the kernel's reverse path filter, which an address of this host on a packet
-// from outside does not (it counts as a martian).
+// be answered (RFC 1122, 3.2.2 and RFC 4443, 2.4e): it is an ICMP error, or may be one for all
+// that can be seen, a fragment but the first (of IPv6 only where it is ICMPv6), or comes from or
+// goes to no single host. The answer has the packet's own destination as its source: that passes
+// the kernel's reverse path filter, which an address of this host on a packet from outside does not
+// (it counts as a martian).
 
 // Says that `mtu` octets would fit. IPv6 is never told less than 1280, which RFC 8200 lets every
 // path carry.

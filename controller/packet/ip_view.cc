@@ -18,6 +18,7 @@ bool ParseIpv4(const uint8_t* p, size_t size, IpView* out) {
   out->l4_offset = static_cast<uint16_t>(header);
   out->protocol = p[9];
   out->fragment = (LoadBe16(p + 6) & 0x3fff) != 0;  // MF or an offset
+  out->later_fragment = (LoadBe16(p + 6) & 0x1fff) != 0;
   return true;
 }
 
@@ -39,7 +40,8 @@ bool ParseIpv6(const uint8_t* p, size_t size, IpView* out) {
     offset += length;
     if (!fragment) continue;
     out->fragment = true;
-    if ((LoadBe16(ext + 2) & 0xfff8) != 0) break;  // what follows is the middle of something
+    out->later_fragment = (LoadBe16(ext + 2) & 0xfff8) != 0;
+    if (out->later_fragment) break;  // what follows is the middle of something
   }
   out->family = Family::kIpv6;
   out->total = static_cast<uint32_t>(total);

@@ -25,7 +25,8 @@ struct IpView {
   uint16_t l4_offset = 0;  // after IPv4 options or IPv6 extension headers
   uint8_t protocol = 0;    // IPPROTO_*, after extension headers; of a fragment, the fragmented one
   Family family = Family::kNone;
-  bool fragment = false;  // any fragment, the first one included (an IPv6 atomic one too)
+  bool fragment = false;        // any fragment, the first one included (an IPv6 atomic one too)
+  bool later_fragment = false;  // any but the first: no header of `protocol` is in it
 
   bool is_v4() const { return family == Family::kIpv4; }
   size_t address_size() const { return is_v4() ? 4 : 16; }

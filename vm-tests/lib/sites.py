@@ -92,9 +92,10 @@ def configured_pair(lab, interface="", peer_lines="", **hardware):
 
 
 def up(*sites):
-    """As the package is meant to be used."""
-    for site in sites:
-        site.host.run(f"systemctl start cipe@{TUNNEL}")
+    """As the package is meant to be used; on all of them at once."""
+    jobs = [site.host.start(f"systemctl start cipe@{TUNNEL}", 90) for site in sites]
+    for job in jobs:
+        job.wait()
 
 
 def ping_both(a, b):

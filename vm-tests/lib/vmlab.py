@@ -23,6 +23,7 @@ class Host:
     def __init__(self, lab, machine):
         self._lab, self.machine, self.name = lab, machine, machine.name
         self.lans = [None] * NICS
+        self.ports = []  # of the switch, one for each NIC
         self.expected_failed_units = ()
 
     def run(self, command, timeout=30, check=True):
@@ -71,6 +72,13 @@ class Host:
     def plug(self, index, plugged):
         self._lab.say(f"{self.name}: cable of eth{index} {'in' if plugged else 'out'}")
         self.machine.plug(index, plugged)
+
+    def carry(self, index, lan):
+        """To another LAN, as a laptop: cable out, and in there. Not with taps."""
+        self.plug(index, False)
+        self._lab.say(f"{self.name}: eth{index} is carried to {lan}")
+        self._lab.switch.attach(self.ports[index], lan)
+        self.plug(index, True)
 
 
 class Job:
@@ -166,6 +174,7 @@ class Lab:
             host.machine.start(disk, netdevs)
             return
         ports = [self._switch.port(f"{host.name}-{i}") for i in range(NICS)]
+        host.ports = ports
         for port, lan in zip(ports, host.lans):
             self._switch.attach(port, lan)
         copy_disk(self._stock.snapshot(self.kernel, host.machine.shape, state, self.say), disk)

@@ -58,6 +58,24 @@ TEST(IcmpError, TooBigForIpv6) {
   EXPECT_EQ(Get32(Answer(p, 700), 44), 1280u) << "less must never be said";
 }
 
+// A fragment of an ICMPv6 message whose first octet after the fragment header is `type`.
+Bytes Fragment6(uint16_t offset_and_more, uint8_t type) {
+  Bytes p = Packet(true, 1400);
+  p[6] = IPPROTO_FRAGMENT;
+  p[40] = IPPROTO_ICMPV6;
+  Put16(&p, 42, offset_and_more);
+  p[48] = type;
+  return p;
+}
+
+TEST(IcmpError, FirstFragmentOfALargePing) {
+  constexpr uint16_t kMore = 1;
+  EXPECT_FALSE(Answer(Fragment6(kMore, 128), 1300).empty());
+  EXPECT_FALSE(Answer(Fragment6(kMore, 129), 1300).empty());
+  EXPECT_TRUE(Answer(Fragment6(kMore, 2), 1300).empty()) << "the beginning of an ICMPv6 error";
+  EXPECT_TRUE(Answer(Fragment6(1400 | kMore, 128), 1300).empty()) << "may be part of an error";
+}
+
 Bytes Unreachable(const Bytes& p) {
   IcmpError out;
   const size_t size = BuildUnreachable(ViewOf(p), &out);

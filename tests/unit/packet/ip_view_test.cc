@@ -42,6 +42,7 @@ TEST(IpView, WalksIpv6ExtensionHeaders) {
   EXPECT_EQ(v.l4_offset, 72);
   EXPECT_EQ(v.protocol, IPPROTO_TCP);
   EXPECT_TRUE(v.fragment);
+  EXPECT_FALSE(v.later_fragment);
   EXPECT_EQ(v.traffic_class(), 0xb9);
   EXPECT_EQ(v.source_address().ToString(), "fd00::1");
   // Cut anywhere inside the extension headers it is malformed, also when its length agrees.
@@ -66,15 +67,18 @@ TEST(IpView, LaterFragmentsEndTheWalk) {
   IpView v;
   ASSERT_TRUE(ParseIp(p.data(), p.size(), &v));
   EXPECT_TRUE(v.fragment);
+  EXPECT_TRUE(v.later_fragment);
   EXPECT_EQ(v.l4_offset, 48);
   Bytes q = Build(Spec());
   q[6] = 0x20;
   ASSERT_TRUE(ParseIp(q.data(), q.size(), &v));
   EXPECT_TRUE(v.fragment);
+  EXPECT_FALSE(v.later_fragment);
   q[6] = 0;
   q[7] = 9;
   ASSERT_TRUE(ParseIp(q.data(), q.size(), &v));
   EXPECT_TRUE(v.fragment);
+  EXPECT_TRUE(v.later_fragment);
 }
 
 TEST(IpView, RefusesWhatIsNotWellFormed) {
