@@ -26,6 +26,7 @@ FILES = {
              r"-path /run/log -o -path '/run/systemd/*' -o -path /run/udev -o -path /var/lib/systemd/random-seed "
              r"-o -path '/etc/*-' -o -path /run/numbers.received \) -prune -o -printf '%p %M %u %g %l\n'",
 }
+MARK = "=-=-="
 # BPF objects and how much memory each takes. Programs of systemd's own come and go with other units.
 BPF = "bpftool -j prog show; echo; bpftool -j map show; echo; bpftool -j link show"
 
@@ -46,12 +47,14 @@ def bpf_objects(text):
 
 def traces(host, files=False):
     """{what: sorted lines}."""
-    commands = {**COMMANDS, **(FILES if files else {})}
-    host.say("traces: " + "; ".join(commands.values()) + "; " + BPF)
-    made = {}
-    for what, command in commands.items():
-        made[what] = sorted(host.machine.run(command, 60).out.splitlines())
-    made["BPF"] = sorted(bpf_objects(host.machine.run(BPF).out))
+    commands = {**COMMANDS, **(FILES if files else {}), "BPF": BPF}
+    host.say("traces: " + "; ".join(commands.values()))
+    out = host.machine.run(f"; echo {MARK}; ".join(f"{{ {command}; }}" for command in commands.values()), 90).out
+    texts = out.split(MARK + "\n")
+    if len(texts) != len(commands):
+        raise VmError(f"{host.name}: {len(texts)} of {len(commands)} traces: {out[-500:]}")
+    made = {what: sorted(text.splitlines()) for what, text in zip(commands, texts)}
+    made["BPF"] = sorted(bpf_objects(texts[-1]))
     if not made["netdevs"] or not made["routes"]:
         raise VmError(f"{host.name}: nothing seen: {made}")
     return made
