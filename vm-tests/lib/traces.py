@@ -6,12 +6,12 @@ from channel import VmError
 
 # Printed one after the other with a line of its own between them. None of them may hold what changes by itself.
 COMMANDS = {
-    "netdevs": "ip -d -o link | sed -E 's/^[0-9]+: //; s/ (qlen|txqlen) [0-9]+//'",
+    "netdevs": "ip -d -o link | sed -E 's/^[0-9]+: //; s/ (qlen|prog\\/xdp id|load_time|btf_id) [0-9]+//g'",
     "addresses": "ip -o address | sed -E 's/^[0-9]+: //; s/(valid|preferred)_lft [0-9a-z]+//g'",
     "routes": "for family in -4 -6; do ip $family route show table all | sed -E 's/ expires [0-9]+sec//'; done",
     "rules": "ip -4 rule; ip -6 rule",
     "nftables": "nft list ruleset",
-    "XDP": "bpftool net show | grep -v ':$'",
+    "XDP": "bpftool net show | grep -v ':$' | sed -E 's/ id [0-9]+//'",
     "sockets": "ss -H -ltunxwpn0 | awk '{print $1, $5}'; ls -1 /run/*/*.sock 2>/dev/null",
     "processes": "ps -eo user:20,comm --no-headers | grep -E 'cipe'",
     # One that only a link still names is "not-found".
