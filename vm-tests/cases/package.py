@@ -63,7 +63,7 @@ def higher_version(deb):
     lines = [f"Version: {HIGHER}" if line.startswith("Version:") else line
              for line in control.read_text().splitlines()]
     control.write_text("\n".join(lines) + "\n")
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", str(directory / "tree"), str(made)],
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", str(directory / "tree"), str(made)],
                    check=True, timeout=60, stdout=subprocess.DEVNULL)
     shutil.rmtree(directory / "tree")
     return made
