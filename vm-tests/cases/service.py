@@ -61,7 +61,7 @@ def scripts(lab):
     host.put("/etc/cipe/slow.conf", FILE.format("PreUp = sleep 4711\n", key), 0o600)
     code, said = host.code("cipectl up slow", LIMIT + 60)
     expect(code == 1 and f"{LIMIT} s" in said, f"a script without end: exit {code}: {said}")
-    host.wait_for("! pgrep -f 'sleep 4711'", 20, "the script is gone")
+    host.wait_for("! pgrep -f 'sleep [4]711'", 20, "the script is gone")
     host.run("cipectl down slow; true", 60)
     expect(not host.run("systemctl list-units --failed --plain --no-legend"), "a unit has failed")
 
