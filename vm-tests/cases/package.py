@@ -98,6 +98,7 @@ def removal(lab):
     """Installed, used and removed while the tunnel is up, then purged: as if it had never been there."""
     sites = pair(lab, state="bare")
     a, b = sites
+    a.host.wait_for("! ip -6 address show tentative | grep -q inet6", 20, "the link-local addresses are settled")
     before = traces(a.host, files=True)
     lab.install(a.host, b.host)
     for site in sites:
