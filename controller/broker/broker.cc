@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/status_macros.h"
+#include "broker/machine.h"
 #include "broker/tunnel_plan.h"
 #include "config/config.h"
 #include "ipc/memfd.h"
@@ -55,7 +56,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(EventLoop& loop, BrokerOp
                         [b] { b->OnEngineDeath(); }, b->options_.on_alive});
   b->disowned_ = from.has_value();
   SystemRng rng;
-  CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng));
+  CIPE_ASSIGN_OR_RETURN(b->node_id_, b->state_.NodeId(rng, ThisMachine()));
   CIPE_ASSIGN_OR_RETURN(b->wanted_, b->state_.LoadWanted());
   CIPE_ASSIGN_OR_RETURN(LastingRoutes lasting, b->state_.LoadRoutes());
   b->routes_ = std::make_unique<RouteBook>(

@@ -59,7 +59,13 @@ void Broker::HandOver(int runtime_lock, Give give, std::function<void(absl::Stat
       for (const Identities& who : tunnel->identities) floors_.Release(who);
     }
     const absl::Status asked = floor_writer_->Changed([=, this](absl::Status saved) {
-      const absl::Status given = saved.ok() ? GiveAll(runtime_lock, give) : saved;
+      // The disk still has the reservations, above all that was sent, and what peers sent until it
+      // took no more: less than a tunnel that cannot come up again while the disk is full.
+      if (!saved.ok()) {
+        Log(Severity::kWarning,
+            "handing over with time stamps that are older than the last: ", saved.message());
+      }
+      const absl::Status given = GiveAll(runtime_lock, give);
       if (given.ok()) return;
       ResumeAfterHandover();
       failed(given);

@@ -12,9 +12,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "broker/machine.h"
 #include "broker/runtime_dir.h"
 #include "config/config.h"
 #include "crypto/hash.h"
@@ -25,6 +27,8 @@ namespace {
 
 constexpr char kFloorsFile[] = "floors";
 constexpr char kRoutesFile[] = "routes";
+constexpr char kNodeIdFile[] = "node-id";
+constexpr char kMachinePrefix[] = "machine ";
 constexpr char kSumPrefix[] = "sha256 ";
 constexpr size_t kMaxFile = size_t{64} << 20;
 
@@ -60,6 +64,16 @@ absl::Status WriteAll(int fd, absl::string_view text) {
 bool IsHex(absl::string_view text, size_t digits) {
   return text.size() == digits &&
          text.find_first_not_of("0123456789abcdef") == absl::string_view::npos;
+}
+
+std::string MachineLine(const std::string& machine) {
+  return absl::StrCat(kMachinePrefix, machine);
+}
+
+bool ParseMachine(absl::string_view line, std::string* out) {
+  if (!absl::ConsumePrefix(&line, kMachinePrefix) || !IsHex(line, kMachineDigits)) return false;
+  *out = std::string(line);
+  return true;
 }
 
 bool ParseTimestamp(absl::string_view hex, std::array<uint8_t, 12>* out) {
@@ -163,17 +177,32 @@ absl::Status StateDir::SaveRoutes(const LastingRoutes& routes) const {
   return WriteLines(kRoutesFile, FormatLasting(routes));
 }
 
-absl::StatusOr<std::array<uint8_t, 16>> StateDir::NodeId(Rng& rng) const {
-  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines("node-id"));
+absl::StatusOr<std::array<uint8_t, 16>> StateDir::NodeId(Rng& rng,
+                                                         const std::string& machine) const {
+  CIPE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, ReadLines(kNodeIdFile));
   std::array<uint8_t, 16> id{};
-  if (lines.size() == 1 && IsHex(lines[0], 2 * id.size())) {
+  std::string made_on;  // not known in the files of the first version
+  const bool good = !lines.empty() && lines.size() <= 2 && IsHex(lines[0], 2 * id.size()) &&
+                    (lines.size() == 1 || ParseMachine(lines[1], &made_on));
+  if (good && (machine.empty() || made_on.empty() || made_on == machine)) {
     const std::string octets = absl::HexStringToBytes(lines[0]);
     std::memcpy(id.data(), octets.data(), id.size());
+    if (machine.empty() || !made_on.empty()) return id;
+    // Nothing depends on it before the machine is copied, so a disk that is full now may be.
+    const absl::Status status = WriteLines(kNodeIdFile, {lines[0], MachineLine(machine)});
+    if (!status.ok()) Log(Severity::kWarning, status.message());
     return id;
   }
-  if (!lines.empty()) SetAside("node-id", "it is not one line of 32 hex digits");
+  if (good) {
+    Log(Severity::kNotice, "the state directory ", path_,
+        " was made on another machine (its machine id differs): this one takes a new node id");
+  } else if (!lines.empty()) {
+    SetAside(kNodeIdFile, "it is not a line of 32 hex digits, and one \"machine HEX\" or none");
+  }
   rng.Fill(absl::MakeSpan(id));
-  CIPE_RETURN_IF_ERROR(WriteLines("node-id", {Hex(id)}));
+  std::vector<std::string> made = {Hex(id)};
+  if (!machine.empty()) made.push_back(MachineLine(machine));
+  CIPE_RETURN_IF_ERROR(WriteLines(kNodeIdFile, made));
   return id;
 }
 

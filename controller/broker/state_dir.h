@@ -67,8 +67,10 @@ class StateDir {
   absl::Status SaveRoutes(const LastingRoutes& routes) const;
 
   // By which our own handshake messages are known when they come back, also after a restart.
-  // Drawn from `rng` and saved the first time.
-  absl::StatusOr<std::array<uint8_t, 16>> NodeId(Rng& rng) const;
+  // Drawn from `rng` and saved the first time, and again when it was made on another machine than
+  // `machine` (as ThisMachine() says; empty: not known), so that hosts that were copied from one
+  // image do not take each other for themselves.
+  absl::StatusOr<std::array<uint8_t, 16>> NodeId(Rng& rng, const std::string& machine) const;
 
  private:
   StateDir(std::string path, UniqueFd lock)

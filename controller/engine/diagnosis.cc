@@ -35,6 +35,19 @@ Engine::Diagnosis FromRefusals(const Peer& peer, const Attempt& attempt) {
   return {};
 }
 
+// Under a key pair nobody can send our own messages back as a peer's; under a shared key anybody on
+// the way can.
+Engine::Diagnosis SameNode(const Peer& peer) {
+  constexpr char kCopy[] = "it is a copy of this machine, made with its state directory";
+  constexpr char kRemedy[] =
+      "remove the file node-id from the state directory of one of the two, and restart ciped there";
+  if (!peer.shared.has_value())
+    return {absl::StrCat("node id: it has that of this host: ", kCopy), kRemedy};
+  return {absl::StrCat("node id: it has that of this host: ",
+                       peer.path.path.Get().remote.ToString(), " leads back to here, or ", kCopy),
+          absl::StrCat("correct Endpoint when it leads back to here, else ", kRemedy)};
+}
+
 }  // namespace
 
 std::string WhyDegraded(const Tunnel& tunnel) {
@@ -92,6 +105,7 @@ Engine::Diagnosis Engine::Diagnose(const Peer& peer) const {
         absl::StrCat("set the other end's clock right, then `cipectl forget-clock ",
                      peer.tunnel->config.name, " ", peer.config.name, "`")};
   }
+  if (peer.own_id_back) return SameNode(peer);
   if (!peer.path.path.Get().remote.is_set()) return WithoutAddress(peer);
   if (!peer.send_trouble.empty()) {
     const std::string& links = peer.tunnel->datapath.trouble;

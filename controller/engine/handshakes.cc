@@ -121,13 +121,16 @@ void Engine::Initiation(Tunnel& tunnel, const session::Path& path,
   const Secret<32>* psk =
       peer->config.preshared_key.has_value() ? &*peer->config.preshared_key : nullptr;
   const auto payload = responder->Consume(psk, options_.node_id);
-  if (!payload.ok()) return drops.Add(payload.reason());
+  if (!payload.ok()) {
+    peer->own_id_back |= payload.reason() == cipe_drop_hs_reflected;
+    return drops.Add(payload.reason());
+  }
   if (payload->timestamp <= peer->stamps->received) {
     const bool behind = payload->timestamp.Plus(protocol::kClockBehind) < peer->stamps->received;
     peer->clock_behind |= behind;
     return drops.Add(behind ? cipe_drop_hs_clock_behind : cipe_drop_hs_replayed);
   }
-  peer->clock_behind = false;
+  peer->clock_behind = peer->own_id_back = false;
   // Also when there will be no room for a session: the same initiation is never worked on twice.
   // The broker has it before the response goes out, so that it is kept when this process dies now.
   peer->stamps->received = payload->timestamp;
@@ -210,6 +213,7 @@ void Engine::StartHandshake(Peer& peer, bool rekey) {
   peer.start_at = {};
   Wake(peer);
   peer.trouble.clear();
+  peer.own_id_back = false;
   SendInitiation(peer);
 }
 
@@ -314,6 +318,7 @@ void Engine::Response(Tunnel& tunnel, const session::Path& path, absl::Span<cons
     if (secrets.reason() == cipe_drop_hs_wrong_psk) {
       peer->trouble = "its answer does not decrypt: the preshared keys differ";
     }
+    peer->own_id_back |= secrets.reason() == cipe_drop_hs_reflected;
     return peer->path.drops.Add(secrets.reason());
   }
   // The index passes from the attempt to the session.
@@ -331,6 +336,7 @@ void Engine::Response(Tunnel& tunnel, const session::Path& path, absl::Span<cons
     return AbandonAttempt(*peer);
   }
   peer->trouble.clear();
+  peer->own_id_back = false;
   AbandonAttempt(*peer);
   if (path.remote == peer->configured) peer->from_book = path.remote;
   Log(Severity::kInfo, tunnel.config.name, ": session with ", peer->config.name, " at ",

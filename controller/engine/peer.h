@@ -68,7 +68,8 @@ struct Peer {
   std::shared_ptr<Sender> sender;  // of our identity, shared with its other peers
   StampPair* stamps = nullptr;     // of the sender
   bool clock_behind = false;       // its last initiation was older than one before
-  Instant last_accepted{};         // when an initiation of this peer was last worked on
+  bool own_id_back = false;  // a handshake of it had our node id, since the last attempt began
+  Instant last_accepted{};   // when an initiation of this peer was last worked on
 
   bool unusable = false;  // no initiation can be made with this configuration; `trouble` says why
   Endpoint configured;    // what the broker's endpoint book gave last; unset = none

@@ -190,6 +190,31 @@ TEST(Paths, ANameWithoutAddressSaysWhyAndTheLastAddressStays) {
   EXPECT_TRUE(net.a->connected());
 }
 
+// Two hosts from one image. What is told of it goes when the ids differ.
+TEST(Paths, ACopyOfThisHostIsCalledThat) {
+  for (const bool shared : {false, true}) {
+    PairOptions options;
+    options.shared_key = shared;
+    Pair net(options);
+    const auto own = net.b->disk.node_id;
+    net.b->disk.node_id = net.a->disk.node_id;
+    net.b->RestartDaemon();
+    net.Run(12s);
+    EXPECT_FALSE(net.a->connected());
+    for (Host* host : {net.a.get(), net.b.get()}) {
+      const engine::Engine::Diagnosis diagnosis = host->engine().Diagnose(host->peer());
+      EXPECT_THAT(diagnosis.why, testing::HasSubstr("copy of this machine"));
+      EXPECT_EQ(diagnosis.why.find("leads back") != std::string::npos, shared);
+      EXPECT_THAT(diagnosis.advice, testing::HasSubstr("remove the file node-id"));
+    }
+    net.b->disk.node_id = own;
+    net.b->RestartDaemon();
+    net.Run(12s);
+    ASSERT_TRUE(net.a->connected());
+    EXPECT_THAT(net.a->engine().Diagnose(net.a->peer()).why, testing::IsEmpty());
+  }
+}
+
 TEST(Paths, AdviceGoesWithTheReason) {
   Pair suites;
   const auto advice = [](Host& host) { return host.engine().Diagnose(host.peer()).advice; };

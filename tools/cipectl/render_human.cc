@@ -61,7 +61,8 @@ constexpr Advice kAdvice[] = {
     {"hs_other_pattern", "use a key pair at both ends, or a shared key at both ends"},
     {"hs_other_protocol", "set the same Protocol at both ends"},
     {"hs_clock_behind", "set the other end's clock right, then 'cipectl forget-clock'"},
-    {"hs_reflected", "the endpoint leads back to this host: correct Endpoint"},
+    {"hs_reflected",
+     "correct Endpoint when it leads back to this host, else remove node-id of one of the two"},
     {"rx_source_not_allowed", "add the sources the peer sends from to its AllowedIPs"},
     {"tx_too_big", "lower MTU, or let ICMP 'too big' through on the path"},
 };

@@ -26,6 +26,9 @@ class Host:
         self.ports = []  # of the switch, one for each NIC
         self.expected_failed_units = ()
 
+    def say(self, text):
+        self._lab.say(f"{self.name}: {text}")
+
     def run(self, command, timeout=30, check=True):
         """What it printed, without the last line end."""
         self._lab.say(f"{self.name}# {command}")

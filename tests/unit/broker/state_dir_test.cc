@@ -10,9 +10,13 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "broker/machine.h"
 
 namespace cipe::broker {
 namespace {
+
+constexpr char kMachine[] = "0123456789abcdef0123456789abcdef";
+constexpr char kOtherMachine[] = "0123456789abcdef0123456789abcdee";
 
 class StateDirTest : public testing::Test {
  protected:
@@ -22,8 +26,8 @@ class StateDirTest : public testing::Test {
     path_ = name;
   }
   void TearDown() override {
-    for (const char* file :
-         {"floors", "floors.corrupt", "wanted", "wanted.corrupt", "node-id", "lock", "victim"}) {
+    for (const char* file : {"floors", "floors.corrupt", "wanted", "wanted.corrupt", "node-id",
+                             "node-id.corrupt", "lock", "victim"}) {
       unlink((path_ + "/" + file).c_str());
     }
     rmdir((path_ + "/deep").c_str());
@@ -170,11 +174,60 @@ TEST_F(StateDirTest, NodeIdStaysTheSame) {
   auto state = StateDir::Open(path_);
   ASSERT_TRUE(state.ok());
   SystemRng rng;
-  const auto first = state->NodeId(rng);
-  ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_NE(*first, (std::array<uint8_t, 16>{}));
-  state = absl::InternalError("gone");
-  EXPECT_EQ(*StateDir::Open(path_)->NodeId(rng), *first);
+  for (const char* machine : {"", kMachine}) {
+    const auto first = state->NodeId(rng, machine);
+    ASSERT_TRUE(first.ok()) << first.status();
+    EXPECT_NE(*first, (std::array<uint8_t, 16>{}));
+    state = absl::InternalError("gone");
+    state = StateDir::Open(path_);
+    EXPECT_EQ(*state->NodeId(rng, machine), *first);
+    EXPECT_EQ(*state->NodeId(rng, ""), *first) << "without a machine id nothing is known to differ";
+    unlink((path_ + "/node-id").c_str());
+  }
+}
+
+TEST_F(StateDirTest, NodeIdIsNewOnACopy) {
+  auto state = StateDir::Open(path_);
+  ASSERT_TRUE(state.ok());
+  SystemRng rng;
+  const auto first = *state->NodeId(rng, kMachine);
+  const auto copy = *state->NodeId(rng, kOtherMachine);
+  EXPECT_NE(copy, first);
+  EXPECT_EQ(*state->NodeId(rng, kOtherMachine), copy);
+}
+
+// Made before it was kept on which machine: valid as it is, and known from now on.
+TEST_F(StateDirTest, NodeIdOfTheFirstVersionStays) {
+  auto state = StateDir::Open(path_);
+  ASSERT_TRUE(state.ok());
+  SystemRng rng;
+  const auto first = *state->NodeId(rng, "");
+  EXPECT_EQ(Read("node-id").find("machine"), std::string::npos);
+  EXPECT_EQ(*state->NodeId(rng, kMachine), first);
+  EXPECT_EQ(*state->NodeId(rng, kMachine), first);
+  EXPECT_NE(*state->NodeId(rng, kOtherMachine), first);
+  EXPECT_FALSE(Exists("node-id.corrupt"));
+}
+
+TEST_F(StateDirTest, ABadMachineLineIsSetAside) {
+  auto state = StateDir::Open(path_);
+  ASSERT_TRUE(state.ok());
+  ASSERT_TRUE(state->SaveWanted({std::string(32, 'a'), "machine"}).ok());
+  ASSERT_EQ(rename((path_ + "/wanted").c_str(), (path_ + "/node-id").c_str()), 0);
+  SystemRng rng;
+  EXPECT_TRUE(state->NodeId(rng, kMachine).ok());
+  EXPECT_TRUE(Exists("node-id.corrupt"));
+}
+
+TEST(Machine, IsTheSameEachTime) {
+  const std::string machine = ThisMachine();
+  if (machine.empty()) GTEST_SKIP() << "no /etc/machine-id here";
+  EXPECT_EQ(machine.size(), kMachineDigits);
+  EXPECT_EQ(machine, ThisMachine());
+  std::ifstream file("/etc/machine-id");
+  std::string id;
+  file >> id;
+  EXPECT_NE(machine, id) << "others use it as a secret";
 }
 
 TEST_F(StateDirTest, ADirectoryThatCannotBeIsNamed) {
