@@ -56,7 +56,7 @@ def build():
     kind = re.search(r"^CMAKE_BUILD_TYPE:\w+=(\w+)$", read(labs.BIN.parent / "CMakeCache.txt"), re.M)
     return {"commit": commit + ("+" if commit and changed else ""),
             "build_type": kind.group(1) if kind else "",
-            "version": first_line(str(labs.BIN / "cipectl"), "--version")}
+            "version": first_line(str(labs.BIN / "ciped"), "--version")}
 
 
 def describe():
@@ -75,5 +75,5 @@ def sentence(machine):
     return (f"One {kind} that runs both hosts and the load: {machine['processor']}, "
             f"{machine['cores']} cores, {machine['memory_gib']:g} GiB, governor: "
             f"{machine['governor']}, Linux {machine['kernel']}, {machine['system']}. "
-            f"{machine['iperf3']}. CIPE {machine['build']['version']} at commit "
+            f"{machine['iperf3']}. {machine['build']['version']} at commit "
             f"{machine['build']['commit'] or 'unknown'}, {machine['build']['build_type']}.")

@@ -14,6 +14,7 @@ ATTEMPTS = 2       # a rate has failed when it did so twice
 TRIALS = 16
 PRECISION = 0.04
 FOUR = 4
+LOAD_BEGUN = 1_000_000  # octets
 # Simple IMIX, 7:4:1, with the payloads that are measured alone as well; the large ones spread out.
 IMIX = (64, 512, 64, 64, 512, 64, 1400, 64, 512, 64, 512, 64)
 
@@ -129,9 +130,9 @@ def rtt_loaded(turn):
     load = world.a.start("iperf3", "-c", world.address, "-p", 5203, "-t", turn.seconds + 3, "-J",
                          echo=False)
     try:
-        sent = world.device_packets("a")[1]
+        sent = world.device_octets("a")[1]
         labs.wait_for("the load to begin",
-                      lambda: world.device_packets("a")[1] > sent + 1000, 5)
+                      lambda: world.device_octets("a")[1] > sent + LOAD_BEGUN, 10)
         figures, extra = pings(turn, "load", turn.seconds)
         output, _ = load.communicate(timeout=turn.seconds + 20)
         extra["load_mbit"] = measure.read_iperf(output).mbit

@@ -75,6 +75,9 @@ def notes(document):
     for entry in document["contestants"]:
         if entry["status"] == "not here":
             found.append(f"{entry['name']}: not here: {entry['reason']}")
+        if entry["proof"].get("fragments") or not entry["proof"].get("carries_1400", True):
+            found.append(f"{entry['name']}: what carries 1400 octets of UDP does not fit the carrier in "
+                         "one piece, which costs it speed")
         for failure in entry["failures"]:
             found.append(f"{entry['name']}: failed in {failure['during']}: {failure['reason']}")
     return found

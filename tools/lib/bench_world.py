@@ -16,6 +16,7 @@ ANSWER_SECONDS = 20
 MARKERS = 200
 CLEAR_MARKERS = 10
 MARKER_PORT = 9999
+LARGE_PAYLOAD = 1400
 LOG_LINES = 8
 
 
@@ -118,11 +119,11 @@ class World:
             raise labs.LabError(f"packets to {far} leave by {route.get('dev')}, not by "
                                 f"{self.device()}")
 
-    def device_packets(self, end):
-        """(received, sent) of the netdev at this end."""
+    def device_octets(self, end):
+        """(received, sent) of the netdev at this end. Octets, since one packet may carry many."""
         link = json.loads(self.lab.quiet("ip", "-n", self.sites[end].namespace, "-j", "-s", "link",
                                          "show", "dev", self.device()))[0]["stats64"]
-        return link["rx"]["packets"], link["tx"]["packets"]
+        return link["rx"]["bytes"], link["tx"]["bytes"]
 
     def tunnel_pids(self):
         """Processes in both hosts now; taken while no traffic is generated, these are the tunnel's."""
@@ -132,19 +133,26 @@ class World:
         """Sends a marker each way through the tunnel and some beside it, and reads on the bridge what
         the carrier carried; LabError unless it is what this contestant claims to be."""
         path = self.lab.directory / "bridge.pcap"
-        before = {end: self.device_packets(end) for end in adapters.ENDS}
+        before = {end: self.device_octets(end) for end in adapters.ENDS}
         with wire.capture(self.lab, self.net, path):
             arrived = [wire.send_markers(self.sites[one], self.sites[two], adapters.INNER[two],
                                          MARKER_PORT, MARKERS)
                        for one, two in (("a", "b"), ("b", "a"))]
             beside = wire.send_markers(self.a, self.b, adapters.OUTER["b"], MARKER_PORT,
                                        CLEAR_MARKERS)
-        after = {end: self.device_packets(end) for end in adapters.ENDS}
+            large = self._carries_large()
+        after = {end: self.device_octets(end) for end in adapters.ENDS}
         crossed = min(after[end][way] - before[end][way] for end in adapters.ENDS for way in (0, 1))
         seen = read_capture(path)
-        proof = {"sent_each_way": MARKERS, "arrived": arrived, "device_packets": crossed, **seen}
+        proof = {"sent_each_way": MARKERS, "arrived": arrived, "device_octets": crossed,
+                 "carries_1400": large, **seen}
         judge(proof, beside, clear=self.device() == adapters.CARRIER)
         return proof
+
+    def _carries_large(self):
+        """True when what the largest datagrams of the measurements need goes through in one packet."""
+        return self.a.run("ping", "-n", "-c", 5, "-i", "0.2", "-W", 1, "-M", "do", "-s",
+                          LARGE_PAYLOAD, self.address, check=False).returncode == 0
 
     def log_tail(self):
         """The last lines of every log in the contestant's directory."""
@@ -157,12 +165,13 @@ class World:
 
 
 def read_capture(path):
-    """What the bridge carried: octets, and how many markers stood in datagrams to the inner and to
-    the outer addresses."""
+    """What the bridge carried: octets, fragments, and how many markers could be read: those sent
+    beside the tunnel, as a control, and others."""
     inner = set(map(packed, adapters.INNER.values()))
-    octets, inside, beside = 0, 0, 0
+    octets, inside, beside, fragments = 0, 0, 0, 0
     for frame in pcap.frames(path):
         octets += len(frame)
+        fragments += is_fragment(frame)
         count = frame.count(traffic.MARKER)
         udp = pcap.datagram(frame)
         own = udp is not None and udp.port == MARKER_PORT and udp.destination not in inner
@@ -170,7 +179,14 @@ def read_capture(path):
             beside += count
         else:
             inside += count
-    return {"carrier_octets": octets, "markers_readable": inside, "control_markers": beside}
+    return {"carrier_octets": octets, "markers_readable": inside, "control_markers": beside,
+            "fragments": fragments}
+
+
+def is_fragment(frame):
+    """True for a part of an IPv4 packet: more to follow, or not the first."""
+    return (frame[12:14] == b"\x08\x00" and len(frame) >= 34
+            and int.from_bytes(frame[20:22], "big") & 0x3FFF != 0)
 
 
 def packed(address):
@@ -183,8 +199,8 @@ def judge(proof, beside, clear):
     if min(proof["arrived"]) < least or beside < 1:
         raise labs.LabError(f"of {MARKERS} markers each way {proof['arrived']} arrived, and {beside} "
                             f"of {CLEAR_MARKERS} beside the tunnel")
-    if proof["device_packets"] < least:
-        raise labs.LabError(f"the tunnel's netdev counted only {proof['device_packets']} packets")
+    if proof["device_octets"] < least * len(traffic.MARKER):
+        raise labs.LabError(f"the tunnel's netdev counted only {proof['device_octets']} octets")
     if proof["control_markers"] < 1:
         raise labs.LabError("the capture lacks even the markers that were sent beside the tunnel")
     if proof["carrier_octets"] < 2 * least * len(traffic.MARKER):
