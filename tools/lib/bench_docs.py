@@ -38,7 +38,7 @@ def write_results(document, directory):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
     (directory / "report.txt").write_text(report.for_people(document))
-    write_charts(document, directory)
+    write_charts(document, directory / "charts")
 
 
 def write_page(document, page=PAGE):

@@ -13,6 +13,7 @@ PATIENCE_US = 1e6  # what a question without an answer counts as
 ATTEMPTS = 2       # a rate has failed when it did so twice
 TRIALS = 16
 PRECISION = 0.04
+FAR, NEAR = 1.6, 1.15  # first step of a search from a guess, and from the turn before
 FOUR = 4
 LOAD_BEGUN = 1_000_000  # octets
 # Simple IMIX, 7:4:1, with the payloads that are measured alone as well; the large ones spread out.
@@ -101,8 +102,10 @@ def rate(key, size, first):
             tried.append([round(asked), round(kept), round(lost, 5)])
             return kept, lost
 
-        best = measure.highest_rate(trial, start=turn.hints.get(key) or first, bound=LOSS_BOUND,
-                                    precision=PRECISION, attempts=ATTEMPTS, trials=TRIALS)
+        known = turn.hints.get(key)
+        best = measure.highest_rate(trial, start=known or first, bound=LOSS_BOUND,
+                                    precision=PRECISION, attempts=ATTEMPTS, trials=TRIALS,
+                                    step=NEAR if known else FAR)
         return {key: best}, {"asked_kept_lost": tried}
     return run
 
@@ -173,6 +176,6 @@ MEASURES = {entry.name: entry for entry in (
 
 
 def seconds_needed(names, seconds, trial_seconds):
-    """About how long the measures of one turn take, with the searches' usual nine trials."""
-    return sum(9 * (trial_seconds + 0.5) if name.startswith(("udp", "imix")) else seconds + 2
+    """About how long the measures of one turn take, with the searches' usual eight trials."""
+    return sum(8 * (trial_seconds + 0.5) if name.startswith(("udp", "imix")) else seconds + 2
                for name in names)

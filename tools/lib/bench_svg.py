@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 ROW, BAR = 24, 14
 LEFT, PANEL, GAP, NUMBER = 150, 190, 24, 58
-TOP, FOOT = 78, 34
+TOP, FOOT = 86, 34
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #0b0b0b }
   .title { font-size: 16px; font-weight: 600 }

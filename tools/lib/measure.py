@@ -108,14 +108,15 @@ def round_trips(client, server, address, seconds=1.0, interval_us=2000, port=530
 
 
 def highest_rate(measure, start=250_000.0, top=4_000_000.0, bound=0.02, precision=0.05,
-                 attempts=1, trials=10):
+                 attempts=1, trials=10, step=1.6):
     """Highest datagrams a second with at most `bound` lost, by bisection over measure(rate), which
     gives (rate kept, share lost).
 
-    From `start` by steps of 1.6 until the limit lies between a rate that passed and one that did
-    not, then half way between them (geometrically) until they are within `precision`, in `trials`
-    measurements at most. A rate has failed when it did so `attempts` times. The result is a rate
-    that was really kept, not the one that was asked for; 0 when none passed.
+    From `start` by growing steps, the first one `step`, until the limit lies between a rate that
+    passed and one that did not; then half way between them (geometrically) until they are within
+    `precision`, in `trials` measurements at most. A rate has failed when it did so `attempts`
+    times. The result is a rate that was really kept, not the one that was asked for; 0 when none
+    passed.
     """
     low, high, best, failures = 0.0, math.inf, 0.0, 0
     asked = min(start, top)
@@ -134,10 +135,9 @@ def highest_rate(measure, start=250_000.0, top=4_000_000.0, bound=0.02, precisio
         failures = 0
         if high <= low * (1 + precision) or low >= top or high < 2:
             break
-        if math.isinf(high):
-            asked = min(low * 1.6, top)
-        elif low == 0:
-            asked = high / 2
-        else:
+        if low and high < math.inf:
             asked = math.sqrt(low * high)
+        else:
+            asked = min(low * step, top) if low else high / step
+            step = min(step * step, 4.0)
     return best
