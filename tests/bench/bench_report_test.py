@@ -20,7 +20,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def entry(name, kind, status="measured", reason="", **figures):
     return {"name": name, "kind": kind, "status": status, "reason": reason, "failures": [],
-            "proof": {}, "facts": {"version": f"{name} 1", "settings": "plain"},
+            "proof": {}, "busy_before": [0.01, 0.03], "facts": {"version": f"{name} 1", "settings": "plain"},
             "figures": {key: {"median": runs[len(runs) // 2], "low": min(runs), "high": max(runs),
                               "runs": list(runs)} for key, runs in figures.items()}}
 
@@ -30,7 +30,7 @@ def run_document():
         "started": "2026-01-02T03:04:05Z",
         "machine": {"processor": "A <fast> & new CPU", "cores": 2, "memory_gib": 23.5,
                     "virtual_machine": True, "governor": "none visible", "kernel": "6.18",
-                    "system": "Debian", "iperf3": "iperf 3.12", "busy_processors_before": 0.01,
+                    "system": "Debian", "iperf3": "iperf 3.12",
                     "build": {"version": "ciped 0.1", "commit": "abc", "build_type": "Release"}},
         "options": {"repeat": 3, "seconds": 5},
         "contestants": [
@@ -69,9 +69,10 @@ class Tables(unittest.TestCase):
 
     def test_a_busy_machine_is_told(self):
         document = run_document()
-        self.assertNotIn("Something else", report.for_people(document))
-        document["machine"]["busy_processors_before"] = 0.9
-        self.assertIn("Something else kept 0.90 processors busy", report.for_people(document))
+        self.assertNotIn("something else", report.for_people(document))
+        document["contestants"][1]["busy_before"] = [0.02, 0.9]
+        self.assertIn("Before 1 of 8 turns something else kept up to 0.90 processors busy",
+                      report.for_people(document))
 
     def test_verdicts_are_lines_of_their_own(self):
         self.assertIn("  1a TCP: asked x, seen y: NOT met\n", report.for_people(run_document()))

@@ -129,7 +129,7 @@ def rtt_loaded(turn):
     world = turn.world
     server = world.b.start("iperf3", "-s", "-1", "-B", world.address, "-p", 5203, echo=False)
     labs.wait_listening(world.b, 5203)
-    # It starts a second earlier and outlasts the pings; both are ended by the world at the latest.
+    # The pings take a second longer than asked when the last of them get no answer.
     load = world.a.start("iperf3", "-c", world.address, "-p", 5203, "-t", turn.seconds + 3, "-J",
                          echo=False)
     try:
@@ -137,6 +137,8 @@ def rtt_loaded(turn):
         labs.wait_for("the load to begin",
                       lambda: world.device_octets("a")[1] > sent + LOAD_BEGUN, 10)
         figures, extra = pings(turn, "load", turn.seconds)
+        if load.poll() is not None:
+            raise labs.LabError("RTT loaded: the load ended before the pings")
         output, _ = load.communicate(timeout=turn.seconds + 20)
         extra["load_mbit"] = measure.read_iperf(output).mbit
     except (ValueError, KeyError) as error:

@@ -45,7 +45,7 @@ class Bench:
         self.options, self.say, self.echo = options, say, echo
         self.entries = {c.name: {"name": c.name, "kind": c.kind, "variant": c.variant,
                                  "status": "not measured", "reason": "", "facts": {}, "proof": {},
-                                 "runs": {}, "details": [], "failures": [], "figures": {}}
+                                 "busy_before": [], "runs": {}, "details": [], "failures": [], "figures": {}}
                         for c in options.contestants}
 
     def run(self):
@@ -104,7 +104,11 @@ class Bench:
             measures.warm_up(now)
             for name in self.options.measures:
                 self._measure(entry, name, now, repetition)
-        self.say(f"{contestant.name}: repetition {repetition} of {self.options.repeat}")
+        busy = bench_machine.other_load()
+        entry["busy_before"].append(busy)
+        self.say(f"{contestant.name}: repetition {repetition} of {self.options.repeat}"
+                 + (f", while something else keeps {busy:.2f} processors busy"
+                    if busy > bench_machine.NOISE else ""))
         self._in_world(contestant, f"repetition {repetition}", turn)
 
     def _measure(self, entry, name, turn, repetition):
