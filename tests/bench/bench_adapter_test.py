@@ -186,6 +186,7 @@ class CommandLine(WithAdapter):
         self.assertIn("executed", self.refused("--adapter", str(self.made(GOOD, mode=0o644))))
         self.assertIn("executed", self.refused("--adapter", "/nonexistent"))
         self.assertIn("already", self.refused("--adapter", str(self.made(GOOD, "tinc"))))
+        self.assertIn("--write-docs", self.refused("--quick", "--write-docs"))
         for text in ("0", "x", "99999"):
             self.assertIn("--repeat", self.refused("--repeat", text))
 

@@ -68,6 +68,8 @@ def chosen(text, known, what, error):
 def read_options(arguments):
     made = parser()
     options = made.parse_args(arguments)
+    if options.quick and options.write_docs:
+        made.error("--quick gives no figures that belong on a page; leave --write-docs out")
     try:
         extra = [adapters.added(text) for text in options.adapter]
     except ValueError as error:

@@ -87,6 +87,7 @@ def notes(document):
 def contestants(document):
     """One line each: what exactly was measured."""
     return [f"{entry['name']}: {entry['facts']['version']}; {entry['facts']['settings']}"
+            + (f"; AEAD by {entry['facts']['aead']}" if "aead" in entry["facts"] else "")
             for entry in document["contestants"] if entry["facts"]]
 
 

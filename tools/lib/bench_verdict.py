@@ -104,7 +104,8 @@ def of_rung(medians, rung, name):
 def below(point, text, seen, other, show):
     """A Verdict on seen < other."""
     if seen is None or other is None:
-        return compare(point, text, seen, other, 1, False, show)
+        return dataclasses.replace(compare(point, text, seen, other, 1, False, show),
+                                   asked="below theirs")
     return Verdict(point, text, f"below {show(other[0])} of {other[1]}", show(seen),
                    seen < other[0])
 
