@@ -1,8 +1,6 @@
 """The body of tools/demo. Each step prints what it saw and raises LabError when it is not so."""
 
-import contextlib
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -10,8 +8,10 @@ import sys
 
 import demo_classic
 import lab as labs
+import measure
 import pcap
 import traffic
+import wire
 
 PORT = 6789
 CLEAR_PORT = 9999
@@ -19,7 +19,6 @@ DATA_FRAME = 0x54
 FRAMES_WANTED = 1000
 MARKERS = 1500
 TUNNEL = "demo"
-TRAFFIC = [sys.executable or "python3", str(labs.ROOT / "tools/lib/traffic.py")]
 
 # name: carrier IPv4, carrier IPv6, inner IPv4, inner IPv6
 ADDRESSES = {
@@ -89,17 +88,8 @@ def expect_rung(sites, rung):
 def make_bridge_topology(lab, say):
     say("Topology: site-a --eth0-- [bridge br0 in namespace net] --eth0-- site-b, MTU 1500")
     sites = [lab.site(name) for name in ADDRESSES]
-    net = lab.namespace("net")
-    lab.run("ip", "-n", net, "link", "add", "br0", "type", "bridge", "forward_delay", 0)
-    lab.run("ip", "-n", net, "link", "set", "br0", "up")
-    for number, site in enumerate(sites):
-        v4, v6, _, _ = ADDRESSES[site.name]
-        lab.veth((site.namespace, "eth0", [f"{v4}/24", f"{v6}/64"]), (net, f"port{number}", []))
-        lab.run("ip", "-n", net, "link", "set", f"port{number}", "master", "br0")
-    a, b = sites
-    labs.wait_for("the bridge to forward",
-                  lambda: a.run("ping", "-c1", "-W1", ADDRESSES[b.name][0], check=False,
-                                echo=False).returncode == 0)
+    net = wire.bridge_between(lab, sites, {
+        name: [f"{v4}/24", f"{v6}/64"] for name, (v4, v6, _, _) in ADDRESSES.items()})
     return sites, net
 
 
@@ -117,45 +107,9 @@ def measure_both(sites, seconds=3):
         server = other(client, sites)
         bare, _, inner, _ = ADDRESSES[server.name]
         rows.append({"from": client.name, "to": server.name,
-                     "bare_mbit": round(labs.iperf_tcp(client, server, bare, seconds)),
-                     "tunnel_mbit": round(labs.iperf_tcp(client, server, inner, seconds))})
+                     "bare_mbit": round(measure.iperf_tcp(client, server, bare, seconds)),
+                     "tunnel_mbit": round(measure.iperf_tcp(client, server, inner, seconds))})
     return rows
-
-
-def send_markers(client, server, address, port, count):
-    """Sends the marker; how often it arrived."""
-    sink = server.start(*TRAFFIC, "udp-sink", address, port, count, 15, echo=False)
-    if sink.stdout.readline().strip() != "ready":
-        raise labs.LabError(f"{server.name}: {sink.stdout.read().strip()}")
-    client.run(*TRAFFIC, "udp-send", address, port, count, 1, traffic.MARKER.decode(),
-               timeout=60)
-    output, _ = sink.communicate(timeout=30)
-    return json.loads(output.strip().splitlines()[-1])["received"]
-
-
-@contextlib.contextmanager
-def capture(lab, net, path):
-    """tcpdump on the bridge for as long as the block runs; everything is in the file afterwards."""
-    # -Z root: tcpdump would otherwise change to a user who may not write here.
-    process = lab.start("tcpdump", "-i", "br0", "-n", "-Z", "root", "-U", "--immediate-mode", "-s", 2000, "-B", 8192,
-                        "-c", 20000, "-w", path, "udp", namespace=net)
-    for line in process.stdout:
-        if "listening on" in line:
-            break
-    else:
-        raise labs.LabError("tcpdump did not start")
-    yield
-    labs.wait_for("tcpdump to write", lambda: settled(path), 10)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
-
-
-def settled(path, _sizes={}):
-    """True once the file has not grown between two polls."""
-    size = os.path.getsize(path)
-    same = _sizes.get(path) == size
-    _sizes[path] = size
-    return same and size > 24
 
 
 def read_capture(path):
@@ -182,10 +136,10 @@ def prove_ciphertext(lab, sites, net, say):
     # frame for them; cut here, it shows what a real wire would.
     for site in sites:
         site.run("ethtool", "-K", "eth0", "tx-udp-segmentation", "off")
-    with capture(lab, net, path):
-        arrived = [send_markers(client, server, ADDRESSES[server.name][2], CLEAR_PORT, MARKERS)
+    with wire.capture(lab, net, path, "-s", 2000, "udp"):
+        arrived = [wire.send_markers(client, server, ADDRESSES[server.name][2], CLEAR_PORT, MARKERS)
                    for client, server in ((a, b), (b, a))]
-        clear = send_markers(a, b, ADDRESSES[b.name][0], CLEAR_PORT, 10)
+        clear = wire.send_markers(a, b, ADDRESSES[b.name][0], CLEAR_PORT, 10)
     if min(arrived) < FRAMES_WANTED or clear < 1:
         raise labs.LabError(f"marker arrived {arrived} times through the tunnel and {clear} times "
                             f"untunnelled; expected at least {FRAMES_WANTED} and 1")
@@ -262,11 +216,11 @@ def measure_rung(rung, say, repetitions=3):
         tcp, udp = {road: [] for road in roads}, {road: [] for road in roads}
         for _ in range(repetitions):
             for road, address in roads.items():
-                tcp[road].append(labs.iperf_tcp(a, b, address, 3))
+                tcp[road].append(measure.iperf_tcp(a, b, address, 3))
         for _ in range(repetitions):
             for road, address in roads.items():
-                udp[road].append(labs.highest_rate(
-                    lambda rate, to=address: labs.udp_run(a, b, to, rate)))
+                udp[road].append(measure.highest_rate(
+                    lambda rate, to=address: measure.udp_run(a, b, to, rate)))
         take_down(lab, sites, say)
     return summary(rung, tcp, udp, say)
 

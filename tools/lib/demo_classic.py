@@ -7,6 +7,7 @@ import statistics
 import time
 
 import lab as labs
+import measure
 
 KEY = "101112131415161718191a1b1c1d1e1f"
 REPETITIONS = 3
@@ -44,14 +45,14 @@ def cipher_mbit(site):
     return json.loads(text)["inner_mbit"]
 
 
-def measure(a, b, say):
+def measure_all(a, b, say):
     """Interleaved: the cipher alone, the bare carrier, the tunnel."""
     rows = {"cipher": [], "bare": [], "goodput": [], "sealed": []}
     for _ in range(REPETITIONS):
         rows["cipher"].append(cipher_mbit(a))
-        rows["bare"].append(labs.iperf_tcp(a, b, HOSTS[b.name][0], 2))
+        rows["bare"].append(measure.iperf_tcp(a, b, HOSTS[b.name][0], 2))
         before, begin = sealed_octets(a), time.monotonic()
-        rows["goodput"].append(labs.iperf_tcp(a, b, HOSTS[b.name][2], SECONDS))
+        rows["goodput"].append(measure.iperf_tcp(a, b, HOSTS[b.name][2], SECONDS))
         rows["sealed"].append((sealed_octets(a) - before) * 8 / 1e6 / (time.monotonic() - begin))
     middle = {name: statistics.median(values) for name, values in rows.items()}
     share = middle["sealed"] / middle["cipher"]
@@ -97,7 +98,7 @@ def show(say, keep):
         if shown["protocol"] != 3 or not shown["insecure"]:
             raise labs.LabError(f"not shown as an insecure tunnel of protocol 3: {shown}")
         say("\nSpeed, medians of interleaved repetitions")
-        figures = measure(a, b, say)
+        figures = measure_all(a, b, say)
         if not keep:
             for site in (a, b):
                 site.down("cipcb0")

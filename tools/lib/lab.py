@@ -1,4 +1,4 @@
-"""Network namespaces with real ciped and cipectl in them, for tools/demo and tests/netns.
+"""Network namespaces with real ciped and cipectl in them, for tools/demo, tools/bench and tests/netns.
 
 A Lab owns everything it makes (namespaces, processes, a temporary directory) and removes it on
 close(), whatever went wrong; it ends only processes that run in its own namespaces. Every wait has
@@ -138,8 +138,7 @@ class Site:
     def daemons(self):
         """Process ids of ciped in this namespace: (broker or None, engine or None)."""
         pids = {}
-        listed = self.lab.quiet("ip", "netns", "pids", self.namespace, check=False).split()
-        for pid in map(int, listed):
+        for pid in self.lab.pids(self.namespace):
             with contextlib.suppress(OSError, IndexError, ValueError):
                 if os.path.basename(os.readlink(f"/proc/{pid}/exe")).split()[0] == "ciped":
                     stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -278,6 +277,10 @@ class Lab:
         self.processes.append(process)
         return process
 
+    def pids(self, namespace):
+        """Processes in the namespace."""
+        return list(map(int, self.quiet("ip", "netns", "pids", namespace, check=False).split()))
+
     # -- topology ---------------------------------------------------------------------------------
 
     def namespace(self, name):
@@ -331,6 +334,18 @@ class Lab:
                         os.kill(pid, stop)
                 with contextlib.suppress(LabError):
                     wait_for("ciped to end", lambda s=site: s.daemons() == (None, None), 3)
+        self._end_strangers()
+
+    def _end_strangers(self):
+        """Whatever else still runs in the lab's namespaces, so was started there."""
+        for stop in (signal.SIGTERM, signal.SIGKILL):
+            left = [pid for namespace in self.namespaces for pid in self.pids(namespace)]
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, stop)
+            with contextlib.suppress(LabError):
+                wait_for("processes in the namespaces to end",
+                         lambda: not any(map(self.pids, self.namespaces)), 3)
 
     def close(self):
         if self.keep:
@@ -349,14 +364,13 @@ class Lab:
         new = {number: name for number, name in bpf_programs().items()
                if number not in self.programs_before}
         if new:
-            inside = {int(pid) for namespace in self.namespaces for pid in
-                      self.quiet("ip", "netns", "pids", namespace, check=False).split()}
+            inside = {pid for namespace in self.namespaces for pid in self.pids(namespace)}
             elsewhere = held_programs(inside)
             new = {number: name for number, name in new.items() if number not in elsewhere}
         return new
 
 
-# -- configuration and traffic --------------------------------------------------------------------
+# -- configuration and reachability --------------------------------------------------------------------
 
 
 def key_pair(site, name):
@@ -392,67 +406,6 @@ def ping(site, address, count=3, size=56, check=True):
 def wait_listening(site, port, kind="t"):
     wait_for(f"{site.name} to listen on port {port}",
              lambda: site.run("ss", "-Hln" + kind, f"sport = :{port}", echo=False).stdout.strip())
-
-
-def iperf_tcp(client, server, address, seconds=3, port=5201):
-    """Mbit/s received by the server of one TCP stream from client to `address`."""
-    daemon = server.start("iperf3", "-s", "-1", "-B", address, "-p", port, echo=False,
-                          stdout=subprocess.DEVNULL)
-    wait_listening(server, port)
-    result = client.run("iperf3", "-c", address, "-p", port, "-t", seconds, "-J", check=False,
-                        timeout=seconds + 20)
-    try:
-        speed = json.loads(result.stdout)["end"]["sum_received"]["bits_per_second"] / 1e6
-    except (ValueError, KeyError) as error:
-        raise LabError(f"iperf3 {client.name} -> {address}: {result.stdout[-300:]}") from error
-    finally:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            daemon.wait(timeout=5)
-        if daemon.poll() is None:
-            daemon.kill()
-            daemon.wait()
-    return speed
-
-
-def udp_run(client, server, address, rate, seconds=1.0, size=64, port=5301):
-    """One udp_load run: (datagrams a second sent, share lost)."""
-    udp_run.number = getattr(udp_run, "number", 0) + 1
-    sink = server.start(BIN / "udp_load", "sink", "--bind", address, "--port", port, "--run",
-                        udp_run.number, "--seconds", seconds + 5, echo=False)
-    if sink.stdout.readline().strip() != "ready":
-        raise LabError(f"udp_load sink at {address}: {sink.stdout.read().strip()}")
-    sent = json.loads(client.run(
-        BIN / "udp_load", "send", "--to", address, "--port", port, "--run", udp_run.number,
-        "--size", size, "--rate", int(rate), "--seconds", seconds, echo=False,
-        timeout=seconds + 30).stdout)
-    output, _ = sink.communicate(timeout=seconds + 15)
-    received = json.loads(output.strip().splitlines()[-1])
-    if not sent["sent"]:
-        raise LabError(f"udp_load sent nothing to {address}")
-    lost = 1 - received["received"] / (sent["sent"] + sent["refused"])
-    return sent["sent"] / sent["seconds"], lost
-
-
-def highest_rate(measure, top=1_000_000, bound=0.02, steps=8):
-    """Highest datagrams a second with at most `bound` lost, by bisection over measure(rate).
-
-    The result is a rate that was really kept, not the one that was asked for. 0 when none passed.
-    """
-    low, high, best = 0.0, float(top), 0.0
-    for _ in range(steps):
-        asked = (low + high) / 2
-        kept, lost = measure(asked)
-        if lost <= bound:
-            best = max(best, kept)
-            low = asked
-            if kept < asked * 0.95:  # the sender is at its own limit
-                high = asked
-                low = max(min(kept, asked), best)
-                if high - low < high * 0.05:
-                    break
-        else:
-            high = asked
-    return best
 
 
 def log_to_stderr(line):

@@ -31,12 +31,15 @@ void SleepUntil(int64_t deadline_ns) {
   }
 }
 
-// kBatch datagrams that differ only in their header.
+// kBatch datagrams that differ in their header, and in their size where several are wanted.
 class Batch {
  public:
-  explicit Batch(const SendOptions& options) : buffers_(size_t(options.size) * kBatch, 0x5a) {
+  explicit Batch(const SendOptions& options)
+      : sizes_(options.sizes.begin(), options.sizes.end()),
+        room_(*std::max_element(sizes_.begin(), sizes_.end())),
+        buffers_(room_ * kBatch, 0x5a) {
     for (int i = 0; i < kBatch; ++i) {
-      vectors_[i] = {buffers_.data() + size_t(options.size) * i, size_t(options.size)};
+      vectors_[i] = {buffers_.data() + room_ * i, room_};
       messages_[i].msg_hdr.msg_iov = &vectors_[i];
       messages_[i].msg_hdr.msg_iovlen = 1;
     }
@@ -47,11 +50,14 @@ class Batch {
     Header header = first;
     for (int i = 0; i < count; ++i, ++header.sequence) {
       std::memcpy(vectors_[i].iov_base, &header, sizeof header);
+      vectors_[i].iov_len = sizes_[header.sequence % sizes_.size()];
     }
     return sendmmsg(fd, messages_.data(), count, 0);
   }
 
  private:
+  std::vector<size_t> sizes_;
+  size_t room_;  // octets of the largest
   std::vector<uint8_t> buffers_;
   std::array<iovec, kBatch> vectors_{};
   std::array<mmsghdr, kBatch> messages_{};

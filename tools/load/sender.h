@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "tools/load/datagram.h"
 
@@ -9,8 +10,9 @@ namespace cipe::load {
 
 struct SendOptions {
   Address to;
-  uint32_t run = 0;    // told apart by the sink
-  int size = 64;       // octets of UDP payload
+  uint32_t run = 0;  // told apart by the sink
+  // Octets of UDP payload, used in turn; one number: all are of that size.
+  std::vector<int> sizes = {64};
   double rate = 1000;  // datagrams a second
   double seconds = 1;
 };

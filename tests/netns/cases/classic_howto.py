@@ -6,6 +6,7 @@ import re
 import time
 
 import lab as labs
+import measure
 from classic_hosts import program_of, start_model, two_hosts
 from side_by_side import Alone
 from sites import Skip, drops, expect
@@ -90,7 +91,7 @@ def rekey(lab, letter):
     pair.pings()
     pings = start_pings(pair, 1200, 0.01)
     moments = {host.name: set() for host in pair.both}
-    _, lost = labs.udp_run(pair.a, pair.b, "10.0.1.2", 500, 5)
+    _, lost = measure.udp_run(pair.a, pair.b, "10.0.1.2", 500, 5)
     expect(lost == 0, f"{lost:.2%} of the datagrams lost while keys changed")
     deadline = time.monotonic() + 8
     while time.monotonic() < deadline:

@@ -4,6 +4,7 @@ import re
 import shlex
 
 import lab as labs
+import measure
 from sites import expect
 
 HOWTO = labs.ROOT / "docs/howto"
@@ -156,7 +157,7 @@ def two_lans(lab):
     for host in ("gateway-a", "gateway-b"):
         example.expect_routes(host)
     # A host behind one gateway to one behind the other, at full segment size.
-    labs.iperf_tcp(a, b, "10.0.2.2", seconds=2)
+    measure.iperf_tcp(a, b, "10.0.2.2", seconds=2)
     # Nothing leaves in the clear while ciped does not run.
     example["gateway-a"].stop_daemon()
     expect(not labs.ping(a, "10.0.2.2", count=1, check=False), "who carried it?")

@@ -4,6 +4,7 @@ import functools
 import json
 
 import lab as labs
+import measure
 from narrow_path import make_routed
 from sites import DATAPATH_RUNGS, TUNNEL, drops, expect, make_pair
 
@@ -22,7 +23,7 @@ def expect_all_through(pair, families=(4, 6)):
         for family in families:
             pair.transfer(client, family, OCTETS, seconds=SECONDS)
         server = pair.other(client)
-        speed = labs.iperf_tcp(client, server, pair.inner(server, families[-1]), 2)
+        speed = measure.iperf_tcp(client, server, pair.inner(server, families[-1]), 2)
         expect(speed > LEAST_MBIT, f"{client.name} -> {server.name}: only {speed:.1f} Mbit/s")
     for site in pair.both:
         counted = drops(site)

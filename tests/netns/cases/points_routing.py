@@ -7,6 +7,7 @@ import signal
 import time
 
 import lab as labs
+import measure
 from side_by_side import Alone
 from sites import TUNNEL, drops, expect, make_pair
 
@@ -45,7 +46,7 @@ def tunnel_in_tunnel(lab):
     for size in (56, 1000, 1372 - 80, 3000):
         labs.ping(pair.a, "10.8.0.2", size=size)
         labs.ping(pair.b, "10.8.0.1", size=size)
-    speed = labs.iperf_tcp(pair.a, pair.b, "10.8.0.2", seconds=2)
+    speed = measure.iperf_tcp(pair.a, pair.b, "10.8.0.2", seconds=2)
     expect(speed > 1, f"{speed} Mbit/s")
     through = pair.a.peers()
     expect(all(peer["tx_bytes"] > 100_000 for peer in through), "not through both tunnels")

@@ -3,6 +3,7 @@
 import functools
 
 import lab as labs
+import measure
 from side_by_side import Alone
 from sites import DATAPATH_RUNGS, TUNNEL, drops, expect, make_pair
 
@@ -28,9 +29,9 @@ def iperf(lab, datapath):
     pair.up()
     for client in pair.both:
         server = pair.other(client)
-        speed = labs.iperf_tcp(client, server, pair.inner(server), 2)
+        speed = measure.iperf_tcp(client, server, pair.inner(server), 2)
         expect(speed > 50, f"{client.name} -> {server.name}: only {speed:.0f} Mbit/s")
-        _, lost = labs.udp_run(client, server, pair.inner(server), 2000, 1.0)
+        _, lost = measure.udp_run(client, server, pair.inner(server), 2000, 1.0)
         expect(lost <= 0.02, f"{client.name} -> {server.name}: {lost:.1%} lost at 2000 datagrams/s")
     for site in pair.both:
         peer = site.peer()
