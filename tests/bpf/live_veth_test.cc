@@ -135,7 +135,9 @@ TEST_F(LiveVeth, SteersDropsAndPasses) {
     ASSERT_EQ(rings->fill().Reserve(count, &slot), count);
     for (uint32_t i = 0; i < count; ++i) rings->fill().At(slot + i) = frames[i];
     rings->fill().Submit(count);
-    if (made->bound()) EXPECT_EQ(rings->KickRx(), 0);
+    if (made->bound()) {
+      EXPECT_EQ(rings->KickRx(), 0);
+    }
   };
   ASSERT_NO_FATAL_FAILURE(refill(64));
   ASSERT_TRUE(made->Bind().ok());

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import socket
 import struct
 
@@ -150,6 +151,8 @@ def nobody_to_replace(lab):
 
 
 HELLO = 1
+FORMAT = int(re.search(r"kHandoverVersion = (\d+)",
+                       (labs.ROOT / "controller/broker/handover.h").read_text())[1])
 
 
 def ask_as_successor(site, version, abi=2):
@@ -170,7 +173,7 @@ def successor_dies(lab):
     pair.up()
     before, old = state(pair), pair.a.daemons()
     streams = Streams(pair)
-    connection = ask_as_successor(pair.a, 1)
+    connection = ask_as_successor(pair.a, FORMAT)
     _, fds, _, _ = socket.recv_fds(connection, 65536, 253)
     expect(len(fds) > 10, f"only {len(fds)} descriptors were given")
     for fd in fds:

@@ -74,11 +74,15 @@ class CarriersTest : public testing::Test {
       sockets_[add->carrier] = std::move(*add);
     } else if (const auto* ready = std::get_if<ipc::CarrierReady>(&message)) {
       ready_.push_back(*ready);
-      if (!ready->status.ok()) sockets_.erase(ready->carrier);
+      if (!ready->status.ok()) Close(ready->carrier);
     } else if (const auto* gone = std::get_if<ipc::CarrierRemove>(&message)) {
       removed_.push_back(gone->carrier);
-      sockets_.erase(gone->carrier);
+      Close(gone->carrier);
     }
+  }
+  void Close(ipc::CarrierId id) {
+    rings_.erase(id);  // a mapping holds its socket
+    sockets_.erase(id);
   }
   // What an engine does: maps everything that was offered and says so.
   void Map() {
@@ -86,7 +90,7 @@ class CarriersTest : public testing::Test {
       for (const ipc::CarrierQueue& queue : sockets_[id].queues) {
         auto rings = xsk::XskRings::Map(queue.xsk.get(), {});
         ASSERT_TRUE(rings.ok()) << rings.status();
-        rings_.push_back(*std::move(rings));
+        rings_[id].push_back(*std::move(rings));
       }
       carriers_->OnMapped({id, absl::OkStatus()});
     }
@@ -125,7 +129,7 @@ class CarriersTest : public testing::Test {
   std::vector<ipc::CarrierId> offered_, settled_;  // not answered; as told
   std::vector<ipc::CarrierReady> ready_;
   std::map<ipc::CarrierId, ipc::CarrierAdd> sockets_;
-  std::vector<xsk::XskRings> rings_;
+  std::map<ipc::CarrierId, std::vector<xsk::XskRings>> rings_;
   std::unique_ptr<steering::MapSet> maps_;
   std::unique_ptr<CarrierTable> carriers_;
   std::vector<ipc::CarrierId> removed_;
@@ -306,7 +310,6 @@ TEST_F(CarriersTest, AQueueThatSomebodyHoldsIsTriedForAWhileWithoutWaiting) {
   Settle(fresh);
   EXPECT_EQ(Concluded(fresh).rung, 2) << Concluded(fresh).reason;
   carriers_->Release(fresh.carriers[0]);
-  rings_.clear();
   // And one that stays.
   auto stays = xsk::XskSocket::Open(index, 0, *umem, {});
   ASSERT_TRUE(stays.ok());
