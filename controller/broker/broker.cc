@@ -91,7 +91,8 @@ Broker::Broker(EventLoop& loop, BrokerOptions options, UniqueFd control_listener
       resolver_(std::make_unique<Resolver>(loop)) {
   SystemRng().Fill(seal_key_.UnsafeMutableBytes());
   const auto tell = [this](ipc::Message m) { Tell(std::move(m)); };
-  carriers_ = std::make_unique<CarrierTable>(maps_, tell);
+  carriers_ = std::make_unique<CarrierTable>(
+      loop_, maps_, tell, [this](ipc::CarrierId carrier) { OnCarrierSettled(carrier); });
   next_hops_ = std::make_unique<NextHops>(&socket_, *carriers_, tell);
   sources_ = std::make_unique<SourceWatch>(&socket_, tell);
   classic_ = std::make_unique<ClassicLinks>(loop, &socket_, options_.links_dir, options_.hook_units,
@@ -167,7 +168,7 @@ void Broker::Answer(uint64_t request, const absl::Status& status, ipc::TunnelId 
 
 void Broker::OnEngineStart(bool takeover) {
   Tell(MakeHello(takeover));
-  if (takeover) carriers_->Reannounce();
+  if (takeover) OfferCarriers();
   for (const auto& [id, tunnel] : tunnels_) Tell(Describe(*tunnel, takeover));
   classic_->OnEngineStart();
 }
@@ -192,6 +193,7 @@ ipc::Hello Broker::MakeHello(bool takeover) {
 
 void Broker::OnEngineDeath() {
   ++engines_;
+  carriers_->OnEngineDeath();
   next_hops_->ForgetAll();  // the next engine asks for what it needs
   sources_->ForgetAll();
   ForgetReloads();
@@ -258,9 +260,7 @@ absl::StatusOr<ipc::TunnelId> Broker::BringUp(config::Tunnel config) {
       Tunnel::Up(next_tunnel_, std::move(config), &socket_, carriers_.get(), routes_.get()));
   CIPE_RETURN_IF_ERROR(SetUpPeers(tunnel.get()));
   const ipc::TunnelId id = next_tunnel_++;
-  const DatapathChoice& datapath = tunnel->datapath();
-  Log(datapath.degraded ? Severity::kWarning : Severity::kNotice, "tunnel ", name,
-      " is up on rung ", datapath.rung, datapath.reason.empty() ? "" : ": ", datapath.reason);
+  tunnel->LogRung();
   Tunnel* t = tunnel.get();
   classic_->OpenLog(t);
   tunnels_[id] = std::move(tunnel);
@@ -332,6 +332,7 @@ void Broker::FinishRemoval(ipc::TunnelId id) {
   Log(Severity::kNotice, "tunnel ", tunnel.mapped()->config().name, " is down");
   const auto config = std::make_shared<const config::Tunnel>(tunnel.mapped()->config().Clone());
   tunnel.mapped().reset();
+  RunSettled(id);  // who waited finds no tunnel
   if (!IsWanted(config->name)) routes_->Forget(config->name);
   const Removal ended = removal.empty() ? Removal() : removal.mapped();
   hooks_.Run(*config, TunnelHooks::Phase::kPostDown, 0, [=, this](const absl::Status&) {

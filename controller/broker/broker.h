@@ -125,6 +125,7 @@ class Broker {
   void Handle(const ipc::PathMtuWanted& m);
   void Handle(const ipc::ReloadRequest& m);
   void Handle(const ipc::TunnelChanged& m);
+  void Handle(const ipc::CarrierMapped& m) { carriers_->OnMapped(m); }
   template <typename T>
   void Handle(const T&) {
     supervisor_->Kill("it sent a message that only the broker sends");
@@ -195,6 +196,12 @@ class Broker {
   // up. RevisitDatapath returns whether to look again a while later.
   bool RevisitDatapath(Tunnel& tunnel);
   void RevisitDatapaths();
+  // broker_carriers.cc: sockets of carriers come up, and what tunnels make of it.
+  void OfferCarriers();
+  void OnCarrierSettled(ipc::CarrierId carrier);
+  void TellDatapath(const Tunnel& tunnel);
+  void WhenSettled(ipc::TunnelId id, std::function<void()> then);
+  void RunSettled(ipc::TunnelId id);
   bool EndsNow() const;
   void EndUnlessNeeded(Duration patience);
 
@@ -220,7 +227,9 @@ class Broker {
   std::unique_ptr<ClassicLinks> classic_;
   TunnelMap tunnels_;
   std::map<ipc::TunnelId, Removal> removals_;
-  std::map<std::string, std::vector<UpDone>> raising_;       // their PreUp or PostUp runs
+  std::map<std::string, std::vector<UpDone>> raising_;  // their PreUp or PostUp runs
+  // Who waits for carriers to settle, by tunnel.
+  std::map<ipc::TunnelId, std::vector<std::function<void()>>> settling_;
   std::map<ipc::TunnelId, std::vector<uint64_t>> lowering_;  // their PreDown runs; requests
   std::vector<std::string> wanted_;
   std::map<std::string, ipc::PeerId> peer_ids_;  // "tunnel/identity": the same again after down

@@ -55,7 +55,7 @@ void Broker::SettleSoon() {
 bool Broker::RevisitDatapath(Tunnel& tunnel) {
   const Tunnel::Look look = tunnel.Revisit(loop_.Now());
   if (look == Tunnel::Look::kChanged) {
-    Tell(tunnel.DescribeDatapath());
+    TellDatapath(tunnel);
     SyncListeners();
     next_hops_->Refresh();
   }

@@ -10,7 +10,6 @@
 #include "base/status_macros.h"
 #include "cipe/abi/maps.h"
 #include "xsk/umem.h"
-#include "xsk/xsk_socket.h"
 
 namespace cipe::broker {
 namespace {
@@ -82,7 +81,8 @@ absl::Status Carrier::StopSteering() {
 
 UniqueFd Carrier::Link() const { return UniqueFd(fcntl(program_.link_fd(), F_DUPFD_CLOEXEC, 0)); }
 
-absl::StatusOr<ipc::CarrierAdd> Carrier::MakeSockets() {
+absl::StatusOr<ipc::CarrierAdd> Carrier::Offer() {
+  Withdraw();
   CIPE_RETURN_IF_ERROR(program_.Reclaim());
   CIPE_ASSIGN_OR_RETURN(uint32_t queues, xsk::RxQueueCount(link_.name));
   // A queue without a socket would only pass its frames to the kernel's road, which opens them too.
@@ -93,22 +93,59 @@ absl::StatusOr<ipc::CarrierAdd> Carrier::MakeSockets() {
   add.ifindex = static_cast<uint32_t>(link_.index);
   add.mac = *link_.mac;
   add.mtu = link_.mtu;
-  zero_copy_ = true;
+  std::vector<xsk::XskSocket> sockets;
   for (uint32_t queue = 0; queue < queues; ++queue) {
     xsk::UmemLayout layout;
     layout.frame_count = 8192;  // the fill ring takes half, the rest is for frames on their way out
     CIPE_ASSIGN_OR_RETURN(const xsk::UmemRegion umem, xsk::UmemRegion::Create(layout));
     CIPE_ASSIGN_OR_RETURN(xsk::XskSocket socket,
-                          xsk::XskSocket::Create(add.ifindex, queue, umem, xsk::XskOptions()));
-    CIPE_RETURN_IF_ERROR(program_.SetSocket(queue, socket.fd()));
-    zero_copy_ = zero_copy_ && socket.zero_copy();
-    if (!socket.zero_copy()) copy_reason_ = socket.copy_reason();
-    add.queues.push_back({queue, socket.zero_copy(), layout.frame_size, layout.frame_count,
-                          socket.TakeFd(), UniqueFd(dup(umem.fd()))});
+                          xsk::XskSocket::Open(add.ifindex, queue, umem, xsk::XskOptions()));
+    add.queues.push_back({queue, layout.frame_size, layout.frame_count,
+                          UniqueFd(fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0)),
+                          UniqueFd(fcntl(umem.fd(), F_DUPFD_CLOEXEC, 0))});
+    sockets.push_back(std::move(socket));
   }
-  queues_ = queues;
-  CIPE_RETURN_IF_ERROR(program_.SetCarrier(*link_.mac, queues));
+  sockets_ = std::move(sockets);
+  state_ = State::kOffered;
   return add;
+}
+
+// The XSKMAP comes last: until every queue has its socket all of them go by the kernel's road.
+absl::Status Carrier::Bind() {
+  bool zero_copy = true;
+  for (xsk::XskSocket& socket : sockets_) {
+    if (!socket.bound()) CIPE_RETURN_IF_ERROR(socket.Bind());
+    zero_copy = zero_copy && socket.zero_copy();
+    if (!socket.zero_copy()) copy_reason_ = socket.copy_reason();
+  }
+  for (const xsk::XskSocket& socket : sockets_) {
+    CIPE_RETURN_IF_ERROR(program_.SetSocket(socket.queue(), socket.fd()));
+  }
+  queues_ = static_cast<uint32_t>(sockets_.size());
+  CIPE_RETURN_IF_ERROR(program_.SetCarrier(*link_.mac, queues_));
+  zero_copy_ = zero_copy;
+  sockets_.clear();
+  state_ = State::kReady;
+  return absl::OkStatus();
+}
+
+void Carrier::Withdraw() {
+  if (state_ == State::kFailed) return;
+  sockets_.clear();
+  queues_ = 0;
+  late = false;
+  state_ = State::kIdle;
+}
+
+void Carrier::Fail(Hindrance why) {
+  Withdraw();
+  program_.Detach();
+  failure_ = std::move(why);
+  state_ = State::kFailed;
+}
+
+bool Carrier::AsWhenFailed(const netlink::Link& link) const {
+  return link.up == link_.up && link.xdp_program_id == 0;
 }
 
 absl::Status Carrier::SetMac(const netlink::MacAddress& mac) {

@@ -20,30 +20,6 @@ void AddLink(netlink::Socket* socket, int ifindex, std::vector<std::string>* nam
   }
 }
 
-// The carrier of one interface, or why there is none.
-absl::StatusOr<const Carrier*> AcquireOne(const CarrierChoice& found, CarrierTable* carriers) {
-  if (!found.obstacle.empty()) return absl::FailedPreconditionError(found.obstacle);
-  absl::StatusOr<const Carrier*> carrier = carriers->Acquire(found.attach);
-  if (carrier.ok()) return carrier;
-  return absl::Status(carrier.status().code(), absl::StrCat("carrier ", found.attach.name, ": ",
-                                                            carrier.status().message()));
-}
-
-void Conclude(const config::Tunnel& config, bool zero_copy, const std::string& copy_reason,
-              DatapathChoice* choice) {
-  if (choice->carriers.empty()) {
-    choice->rung = 3;
-    choice->degraded = config.datapath != config::Datapath::kAuto;
-    return;
-  }
-  const bool forced_tx = config.datapath == config::Datapath::kAfxdp;
-  choice->afxdp_tx = forced_tx || (zero_copy && config.datapath == config::Datapath::kAuto);
-  choice->rung = zero_copy && choice->afxdp_tx ? 1 : 2;
-  if (choice->rung == 1 || !choice->reason.empty()) return;
-  choice->reason = zero_copy ? "Datapath = xdp" : copy_reason;
-  if (choice->reason.empty()) choice->reason = "driver has no zero-copy AF_XDP";
-}
-
 // Why frames cannot leave by this interface.
 std::string LinkTrouble(const netlink::Link& link) {
   if (!link.up)
@@ -78,7 +54,8 @@ std::string CarrierPlan::Seen(const CarrierTable& carriers) const {
   std::string seen = absl::StrCat(absl::StrJoin(missing, ","), "|", Trouble());
   for (const CarrierChoice& one : found) {
     // Our own program is no news; somebody else's, or a device switched on, is worth another try.
-    const bool ours = carriers.Find(one.attach.index) != nullptr;
+    const bool ours =
+        carriers.Find(one.attach.index) != nullptr || carriers.FailedAsItIs(one.attach);
     absl::StrAppend(&seen, "|", one.link.name, " ", one.link.mtu, " ", one.attach.index, " ",
                     one.vlan, " ", one.obstacle, " ",
                     ours ? "ours" : absl::StrCat(one.attach.up, " ", one.attach.xdp_program_id));
@@ -169,29 +146,74 @@ absl::StatusOr<CarrierPlan> PlanCarriers(netlink::Socket* socket, const config::
 
 namespace {
 
-// Everything the plan names, as far as it can be had; `choice->reason` is the last thing in the
+// Everything the plan names, as far as it can be had; `choice->obstacle` is the last thing in the
 // way.
-void AcquireAll(const CarrierPlan& plan, const config::Tunnel& config, CarrierTable* carriers,
-                DatapathChoice* choice) {
-  bool zero_copy = true, failed = !plan.missing.empty();
-  std::string copy_reason;
+void AcquireAll(const CarrierPlan& plan, CarrierTable* carriers, DatapathChoice* choice) {
   for (const CarrierChoice& one : plan.found) {
-    const absl::StatusOr<const Carrier*> carrier = AcquireOne(one, carriers);
+    if (!one.obstacle.empty()) {
+      choice->obstacle = {"carrier_unfit", one.obstacle};
+      continue;
+    }
+    const absl::StatusOr<const Carrier*> carrier = carriers->Acquire(one.attach);
     if (!carrier.ok()) {
-      choice->reason = std::string(carrier.status().message());
-      failed = true;
+      choice->obstacle = {"xdp_refused", absl::StrCat("carrier ", one.attach.name, ": ",
+                                                      carrier.status().message())};
       continue;
     }
     choice->carriers.push_back((*carrier)->id());
     choice->vlans.push_back(one.vlan);
-    zero_copy = zero_copy && (*carrier)->zero_copy();
-    if (!(*carrier)->zero_copy()) copy_reason = (*carrier)->copy_reason();
   }
-  Conclude(config, zero_copy, copy_reason, choice);
-  if (failed && config.datapath != config::Datapath::kAuto) choice->degraded = true;
+}
+
+// What keeps this carrier from taking frames; not for one that does.
+Hindrance WhatIsMissing(const Carrier& carrier) {
+  const std::string& name = carrier.link().name;
+  if (carrier.lost) return {"carrier_missing", absl::StrCat("carrier ", name, " went away")};
+  if (!carrier.pending()) return carrier.failure();
+  if (!carrier.late) {
+    return {"rings_pending",
+            absl::StrCat("carrier ", name, ": AF_XDP sockets are just being set up")};
+  }
+  return {"rings_late",
+          absl::StrCat("carrier ", name, ": the engine has not mapped its AF_XDP sockets yet")};
+}
+
+// Why the rung that frames take by AF_XDP is not the first.
+Hindrance WhyNotFirst(bool zero_copy, const std::string& copy_reason) {
+  if (zero_copy) return {"configured", "Datapath = xdp"};
+  return {"no_zero_copy", copy_reason.empty() ? "driver has no zero-copy AF_XDP" : copy_reason};
 }
 
 }  // namespace
+
+void Conclude(const CarrierTable& carriers, const config::Tunnel& config, DatapathChoice* choice) {
+  Hindrance why = choice->obstacle;
+  bool ready = false, zero_copy = true, failed = !why.text.empty();
+  std::string copy_reason;
+  choice->pending = false;
+  for (const ipc::CarrierId id : choice->carriers) {
+    const Carrier* carrier = carriers.ById(id);
+    if (carrier == nullptr) continue;
+    if (carrier->ready()) {
+      ready = true;
+      zero_copy = zero_copy && carrier->zero_copy();
+      if (!carrier->zero_copy()) copy_reason = carrier->copy_reason();
+      continue;
+    }
+    choice->pending |= carrier->pending() && !carrier->late;
+    failed |= !carrier->pending() || carrier->late;
+    if (why.text.empty()) why = WhatIsMissing(*carrier);
+  }
+  const bool automatic = config.datapath == config::Datapath::kAuto;
+  const bool socket = config.datapath == config::Datapath::kSocket;
+  choice->afxdp_tx =
+      ready && (config.datapath == config::Datapath::kAfxdp || (zero_copy && automatic));
+  choice->rung = !ready ? 3 : zero_copy && choice->afxdp_tx ? 1 : 2;
+  choice->degraded = !automatic && !socket && (failed || (!ready && !choice->pending));
+  if (choice->rung == 2 && why.text.empty()) why = WhyNotFirst(zero_copy, copy_reason);
+  choice->cause = why.cause;
+  choice->reason = why.text;
+}
 
 DatapathChoice ChooseDatapath(const CarrierPlan& plan, CarrierTable* carriers,
                               const config::Tunnel& config) {
@@ -206,17 +228,20 @@ DatapathChoice ChooseDatapath(const CarrierPlan& plan, CarrierTable* carriers,
     choice.path_mtu = choice.path_mtu == 0 ? mtu : std::min(choice.path_mtu, mtu);
   }
   if (config.datapath == config::Datapath::kSocket) {
-    choice.reason = "Datapath = socket";
+    choice.obstacle = {"configured", "Datapath = socket"};
   } else {
     if (!plan.missing.empty()) {
-      choice.reason =
+      choice.obstacle = {
+          "carrier_missing",
           absl::StrCat("carrier ", absl::StrJoin(plan.missing, ", "),
-                       " is not there; XDP and AF_XDP are set up again when it comes back");
+                       " is not there; XDP and AF_XDP are set up again when it comes back")};
     } else if (plan.found.empty()) {
-      choice.reason = "no carrier: no route to an endpoint and no default route; set Carrier =";
+      choice.obstacle = {"no_carrier",
+                         "no carrier: no route to an endpoint and no default route; set Carrier ="};
     }
-    AcquireAll(plan, config, carriers, &choice);
+    AcquireAll(plan, carriers, &choice);
   }
+  Conclude(*carriers, config, &choice);
   choice.seen = plan.Seen(*carriers);
   return choice;
 }

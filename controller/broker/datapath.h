@@ -12,11 +12,27 @@
 
 namespace cipe::broker {
 
+// Stable names of what keeps a tunnel from a higher rung (`rung_cause` of `cipectl -j show`):
+//   configured          Datapath = says so
+//   no_carrier          nothing says which interface outer packets use
+//   carrier_missing     an interface is not there
+//   carrier_unfit       of a kind that no XDP program of ours can be on
+//   xdp_refused         the program cannot be attached: the driver's or the MTU's fault, or another
+//                       program is there
+//   sockets_not_made    AF_XDP sockets cannot be made (memory, kernel)
+//   rings_pending       the engine is asked to map them; passes by itself
+//   rings_late          it has not answered within CarrierTable::kPatience
+//   rings_not_mapped    it could not map them
+//   sockets_not_bound   the kernel does not bind them to the interface's queues
+//   no_zero_copy        they run in copy mode: rung 2
 struct DatapathChoice {
   int rung = 3;
   bool afxdp_tx = false;
-  std::string reason;                    // why not a higher rung; empty on rung 1
+  bool pending = false;                  // the rest holds until its carriers are set up
+  std::string cause;                     // why not a higher rung: stable name; empty on rung 1
+  std::string reason;                    // the same for people
   bool degraded = false;                 // something was asked for that could not be had
+  Hindrance obstacle;                    // why a carrier that was planned is not among `carriers`
   std::string trouble;                   // why nothing can leave at all; empty as a rule
   std::vector<ipc::CarrierId> carriers;  // acquired: to be released by whoever holds the choice
   std::vector<uint32_t> vlans;           // tags of the carriers, 0 for none
@@ -54,8 +70,12 @@ absl::StatusOr<CarrierPlan> PlanCarriers(netlink::Socket* socket, const config::
                                          uint32_t mark, absl::Span<const Endpoint> endpoints,
                                          const std::vector<std::string>& before);
 
-// Acquires what the plan names. Never fails for want of XDP: that is rung 3 and a reason.
+// Acquires what the plan names. Never fails for want of XDP: that is rung 3 and a reason. What is
+// new is pending at first.
 DatapathChoice ChooseDatapath(const CarrierPlan& plan, CarrierTable* carriers,
                               const config::Tunnel& config);
+
+// What the choice's carriers come to as they are now: rung and reasons once more.
+void Conclude(const CarrierTable& carriers, const config::Tunnel& config, DatapathChoice* choice);
 
 }  // namespace cipe::broker

@@ -61,7 +61,7 @@ NextHops::Wanted NextHops::Ask(const Endpoint& endpoint, uint32_t fwmark) const 
   // Routes over a VLAN device lead to its own index, not to its parent's: frames of those go out
   // through the kernel, which adds the tag.
   const Carrier* carrier = carriers_.Find(hop->ifindex);
-  if (carrier == nullptr) return wanted;
+  if (carrier == nullptr || !carrier->ready()) return wanted;
   answer.carrier = carrier->id();
   answer.usable = true;
   answer.mtu = hop->mtu;

@@ -110,7 +110,7 @@ void Broker::CommitStep(ReloadStep* step) {
   Tell(std::move(change));
   if (step->difference.datapath) {
     tunnel.ChooseAgain();
-    Tell(tunnel.DescribeDatapath());
+    TellDatapath(tunnel);
     next_hops_->Refresh();
   } else if (RevisitDatapath(tunnel)) {
     RevisitDatapaths();

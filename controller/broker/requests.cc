@@ -59,16 +59,20 @@ void Broker::Raise(std::shared_ptr<const config::Tunnel> config, bool strict, Up
     if (!before.ok()) return finish(before);
     const absl::StatusOr<ipc::TunnelId> id = BringUp(config->Clone());
     if (!id.ok()) return finish(id);
-    hooks_.Run(*config, Phase::kPostUp, ById(*id)->link_mtu(),
-               [=, this](const absl::Status& after) {
-                 if (ById(*id) == nullptr)
-                   return finish(absl::AbortedError("the tunnel went down meanwhile"));
-                 if (after.ok()) return finish(id);
-                 Log(Severity::kError, "tunnel ", config->name, ": ", after.message());
-                 if (!strict) return finish(id);
-                 BeginRemoval(*id);
-                 finish(after);
-               });
+    const auto raised = [=, this](const absl::Status& after) {
+      if (ById(*id) == nullptr) return finish(absl::AbortedError("the tunnel went down meanwhile"));
+      if (after.ok()) return finish(id);
+      Log(Severity::kError, "tunnel ", config->name, ": ", after.message());
+      if (!strict) return finish(id);
+      BeginRemoval(*id);
+      finish(after);
+    };
+    // Who is told that it is up is told on which rung.
+    WhenSettled(*id, [=, this] {
+      const Tunnel* tunnel = ById(*id);
+      if (tunnel == nullptr) return raised(absl::OkStatus());
+      hooks_.Run(*config, Phase::kPostUp, tunnel->link_mtu(), raised);
+    });
   });
 }
 

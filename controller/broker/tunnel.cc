@@ -138,14 +138,36 @@ void Tunnel::Choose(const CarrierPlan& plan) {
   const DatapathChoice before = std::exchange(datapath_, std::move(next));
   // After the new ones were acquired: what both have stays attached.
   for (const ipc::CarrierId id : before.carriers) carriers_->Release(id);
-  if (before.rung != datapath_.rung || before.reason != datapath_.reason) {
-    Log(datapath_.rung > before.rung ? Severity::kWarning : Severity::kNotice, "tunnel ",
-        config_.name, " is on rung ", datapath_.rung, " now", datapath_.reason.empty() ? "" : ": ",
-        datapath_.reason);
-  }
+  LogRung();
   if (const absl::Status status = FitPathMtu(); !status.ok()) {
     Log(Severity::kError, "MTU of tunnel ", config_.name, ": ", status.message());
   }
+}
+
+void Tunnel::Conclude() {
+  broker::Conclude(*carriers_, config_, &datapath_);
+  LogRung();
+}
+
+bool Tunnel::HasFailedCarrier(int ifindex) const {
+  for (const ipc::CarrierId id : datapath_.carriers) {
+    const Carrier* carrier = carriers_->ById(id);
+    if (carrier == nullptr || carrier->state() != Carrier::State::kFailed) continue;
+    if (ifindex == 0 || carrier->link().index == ifindex) return true;
+  }
+  return false;
+}
+
+void Tunnel::LogRung() {
+  const DatapathChoice& now = datapath_;
+  if (now.pending || (now.rung == logged_rung_ && now.reason == logged_reason_)) return;
+  const bool worse = introduced_ ? now.rung > logged_rung_ && logged_rung_ != 0 : now.degraded;
+  Log(worse ? Severity::kWarning : Severity::kNotice, "tunnel ", config_.name,
+      introduced_ ? " is on rung " : " is up on rung ", now.rung, introduced_ ? " now" : "",
+      now.reason.empty() ? "" : ": ", now.reason);
+  introduced_ = true;
+  logged_rung_ = now.rung;
+  logged_reason_ = now.reason;
 }
 
 absl::Status Tunnel::AddClassicAddress() {
@@ -188,8 +210,8 @@ ipc::TunnelAdd Tunnel::Describe(bool takeover) const {
 }
 
 ipc::Datapath Tunnel::Datapath() const {
-  return {datapath_.rung,   datapath_.afxdp_tx, datapath_.degraded,
-          datapath_.reason, datapath_.trouble,  datapath_.carriers};
+  return {datapath_.rung,  datapath_.afxdp_tx, datapath_.degraded, datapath_.pending,
+          datapath_.cause, datapath_.reason,   datapath_.trouble,  datapath_.carriers};
 }
 
 ipc::DatapathChanged Tunnel::DescribeDatapath() const { return {id_, mtu_, Datapath()}; }

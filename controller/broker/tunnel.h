@@ -102,6 +102,12 @@ class Tunnel {
   absl::StatusOr<std::vector<std::string>> Drift() const;
   // Carriers anew, whether or not anything about them changed.
   void ChooseAgain();
+  // One of the carriers settled, or all begin anew: rung and reasons as they are now.
+  void Conclude();
+  // A carrier of its has failed (on this interface, when one is named).
+  bool HasFailedCarrier(int ifindex = 0) const;
+  // Says in the log on which rung the tunnel is, once that is known and whenever it changed.
+  void LogRung();
   // For an engine that has the tunnel and needs other sockets: the netdev's queues once more.
   void LendPorts(ipc::TunnelChange* change) const;
 
@@ -159,6 +165,9 @@ class Tunnel {
   uint32_t link_mtu_ = 0;               // of the netdev: may be less
   uint32_t smallest_mtu_ = UINT32_MAX;  // announced by a peer
   std::optional<Instant> moved_at_;
+  bool introduced_ = false;    // the log knows that it is up
+  int logged_rung_ = 0;        // 0: none yet
+  std::string logged_reason_;  // of that rung
   absl::flat_hash_map<ipc::PeerId, size_t> index_;
 };
 

@@ -71,6 +71,7 @@ absl::StatusOr<std::unique_ptr<Tunnel>> Tunnel::Adopt(TunnelHandover handover,
                         PlanCarriers(socket, tunnel->config_, tunnel->fwmark(),
                                      tunnel->KnownEndpoints(), /*before=*/{}));
   tunnel->datapath_ = ChooseDatapath(plan, carriers, tunnel->config_);
+  tunnel->introduced_ = true;
   routes->KeepTable(tunnel->config_.name, tunnel->own_table_);
   tunnel->routes_ =
       std::make_unique<RouteKeeper>(socket, routes, tunnel->config_.name, tunnel->config_.path,

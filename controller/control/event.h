@@ -19,7 +19,7 @@ enum class EventKind {
   kDead,            // peer: why. It does not answer pings
   kAlive,           // peer: again
   kRoamed,          // peer: endpoint, before
-  kRungChanged,     // tunnel: rung, rung_name, before, reason
+  kRungChanged,     // tunnel: rung, rung_name, before, cause, reason
   kPathMtuChanged,  // peer: path_mtu, before, source
   kDropBurst,       // tunnel: reason, count, sentence. Many within a second
 };

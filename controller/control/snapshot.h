@@ -75,6 +75,7 @@ struct TunnelStatus {
   std::optional<uint32_t> mtu;
   Rung rung = Rung::kUnknown;
   std::optional<std::string> rung_reason;  // why it stopped there
+  std::optional<std::string> rung_cause;   // the same as a stable name
   std::vector<CarrierStatus> carriers;
   std::optional<std::string> public_key;  // base64
   uint32_t peers = 0;

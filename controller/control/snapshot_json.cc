@@ -57,7 +57,8 @@ Json TunnelJson(const TunnelStatus& tunnel) {
            {"mtu", OrNull(tunnel.mtu)},
            {"rung", NumberOrNull(tunnel.rung)},
            {"rung_name", NameOrNull(tunnel.rung)},
-           {"rung_reason", OrNull(tunnel.rung_reason)}};
+           {"rung_reason", OrNull(tunnel.rung_reason)},
+           {"rung_cause", OrNull(tunnel.rung_cause)}};
   Json carriers = Json::array();
   for (const CarrierStatus& carrier : tunnel.carriers) carriers.push_back(CarrierJson(carrier));
   out["carriers"] = std::move(carriers);

@@ -117,6 +117,7 @@ void Read(const Json& object, TunnelStatus* out) {
   Read(object, "mtu", &out->mtu);
   Read(object, &out->rung);
   Read(object, "rung_reason", &out->rung_reason);
+  Read(object, "rung_cause", &out->rung_cause);
   ReadAll<CarrierStatus>(object, "carriers", Read, &out->carriers);
   Read(object, "public_key", &out->public_key);
   Read(object, "peers", &out->peers);

@@ -149,32 +149,6 @@ void Daemon::On(ipc::Hello& hello) {
   Tell(ipc::Ready{});
 }
 
-void Daemon::On(ipc::CarrierAdd& add) {
-  CarrierInfo info{add.name, add.mtu, 0, false};
-  std::vector<std::unique_ptr<dataplane::XskQueue>> queues;
-  for (ipc::CarrierQueue& q : add.queues) {
-    xsk::UmemLayout layout;
-    layout.frame_size = q.chunk_size;
-    layout.frame_count = q.chunks;
-    auto queue = dataplane::XskQueue::Create(std::move(q.xsk), std::move(q.umem), layout);
-    if (!queue.ok()) {
-      Log(Severity::kError, "carrier ", add.name, " queue ", q.queue, ": ",
-          queue.status().ToString());
-      continue;
-    }
-    queues.push_back(*std::move(queue));
-    info.zero_copy |= q.zero_copy;
-  }
-  info.queues = static_cast<uint32_t>(queues.size());
-  carriers_[add.carrier] = info;
-  plane_->AddCarrier(add.carrier, add.mtu, std::move(queues));
-}
-
-void Daemon::On(ipc::CarrierRemove& remove) {
-  plane_->RemoveCarrier(remove.carrier);
-  carriers_.erase(remove.carrier);
-}
-
 void Daemon::On(ipc::CarrierRenamed& renamed) {
   const auto it = carriers_.find(renamed.carrier);
   if (it != carriers_.end()) it->second.name = renamed.name;
@@ -199,10 +173,6 @@ void Daemon::On(ipc::TunnelAdd& add) {
     Log(Severity::kError, "tunnel ", id, ": ", status.ToString());
     engine_->RemoveTunnel(id);
     return;
-  }
-  if (!add.takeover) {
-    const Tunnel& tunnel = *engine_->FindTunnel(id);
-    Report({control::EventKind::kUp, tunnel.config.name, "", RungDetails(tunnel)});
   }
   engine_->StartTunnel(id);
 }

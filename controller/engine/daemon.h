@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "base/clock.h"
@@ -61,8 +62,10 @@ class Daemon final : public World {
   struct CarrierInfo {
     std::string name;
     uint32_t mtu = 0;
-    uint32_t queues = 0;
+    uint32_t queues = 0;  // in use
     bool zero_copy = false;
+    std::string reason;  // why none is in use, once that is known
+    std::vector<std::unique_ptr<dataplane::XskQueue>> mapped;  // not bound yet
   };
   struct Reload {
     bool dry_run = false;
@@ -79,6 +82,7 @@ class Daemon final : public World {
   void Handle(ipc::Message message);
   void On(ipc::Hello& hello);
   void On(ipc::CarrierAdd& add);
+  void On(ipc::CarrierReady& ready);
   void On(ipc::CarrierRemove& remove);
   void On(ipc::CarrierRenamed& renamed);
   void On(ipc::TunnelAdd& add);

@@ -104,7 +104,7 @@ void Daemon::Show(const control::Request& request, control::Responder& responder
                                  c.queues == 0 ? "socket"
                                  : c.zero_copy ? "afxdp-zerocopy"
                                                : "afxdp-copy",
-                                 std::nullopt});
+                                 c.reason.empty() ? std::nullopt : std::optional(c.reason)});
     }
   }
   if (const auto drops = store_->maps().Drops(); drops.ok()) {

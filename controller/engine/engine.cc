@@ -189,6 +189,7 @@ absl::Status Engine::AddTunnel(ipc::TunnelAdd& add) {
   slot = std::make_unique<Tunnel>();
   const uint32_t id = add.tunnel;
   slot->path.tunnel = id;
+  slot->unreported = !add.takeover;
   if (absl::Status status = FillTunnel(*slot, add); !status.ok()) {
     RemoveTunnel(id);
     return status;
@@ -201,6 +202,8 @@ absl::Status Engine::AddTunnel(ipc::TunnelAdd& add) {
 void Engine::StartTunnel(uint32_t id) {
   Tunnel* tunnel = FindTunnel(id);
   if (tunnel == nullptr) return;
+  ReportRung(*tunnel);
+  if (tunnel->unreported) return;  // DatapathChanged follows
   if (ClassicPeers::Is(*tunnel)) return classic_.Start(*tunnel);
   for (const auto& peer : tunnel->peers) {
     if (peer->current == nullptr && peer->configured.is_set()) StartLater(*peer);
@@ -239,17 +242,29 @@ void Engine::RemoveTunnel(uint32_t id) {
 void Engine::DatapathChanged(ipc::DatapathChanged& changed) {
   Tunnel* tunnel = FindTunnel(changed.tunnel);
   if (tunnel == nullptr) return;
-  const control::Rung before = RungOf(*tunnel);
   tunnel->datapath = std::move(changed.datapath);
   tunnel->mtu = changed.mtu;
   if (!ClassicPeers::Is(*tunnel)) {
     for (const auto& peer : tunnel->peers) StartProber(*peer, false);
   }
-  if (RungOf(*tunnel) == before) return;
-  control::Json details = RungDetails(*tunnel);
-  details["before"] = control::RungNumber(before);
-  details["reason"] = tunnel->datapath.reason;
-  world_.Report({control::EventKind::kRungChanged, tunnel->config.name, "", std::move(details)});
+  if (tunnel->unreported) return StartTunnel(changed.tunnel);
+  ReportRung(*tunnel);
+}
+
+// Nothing while carriers are being set up: that is over in a moment, and only the outcome is news.
+void Engine::ReportRung(Tunnel& tunnel) {
+  if (tunnel.datapath.pending) return;
+  const control::Rung before = std::exchange(tunnel.reported_rung, RungOf(tunnel));
+  const bool new_one = std::exchange(tunnel.unreported, false);
+  if (!new_one && (before == tunnel.reported_rung || before == control::Rung::kUnknown)) return;
+  control::Json details = RungDetails(tunnel);
+  if (!new_one) {
+    details["before"] = control::RungNumber(before);
+    details["cause"] = tunnel.datapath.cause;
+    details["reason"] = tunnel.datapath.reason;
+  }
+  const auto kind = new_one ? control::EventKind::kUp : control::EventKind::kRungChanged;
+  world_.Report({kind, tunnel.config.name, "", std::move(details)});
 }
 
 void Engine::NetworkErrors(uint32_t tunnel, absl::Span<const NetworkError> errors) {

@@ -232,6 +232,7 @@ class Engine {
   std::optional<std::string> MayReport(Instant now);
   Instant TickAttempt(Peer& peer, Instant now);
 
+  void ReportRung(Tunnel& tunnel);
   absl::Status FillTunnel(Tunnel& tunnel, ipc::TunnelAdd& add);
   static void StartStamps(Peer& peer, const ipc::Floor& floor);
   // Known to nobody yet. `identity`: ours, null for none.

@@ -118,6 +118,7 @@ control::TunnelStatus SnapshotOf(const Tunnel& tunnel) {
   t.mtu = tunnel.link_mtu();
   t.rung = RungOf(tunnel);
   if (!tunnel.datapath.reason.empty()) t.rung_reason = tunnel.datapath.reason;
+  if (!tunnel.datapath.cause.empty()) t.rung_cause = tunnel.datapath.cause;
   if (tunnel.identity != nullptr) t.public_key = Base64(tunnel.identity->public_key());
   t.peers = static_cast<uint32_t>(tunnel.peers.size());
   for (const auto& peer : tunnel.peers) {

@@ -24,6 +24,8 @@ struct Tunnel {
   uint32_t smallest_mtu = session::PeerPath::kAnyMtu;  // announced by a peer
   uint16_t listen_port = 0;
   ipc::Datapath datapath;
+  control::Rung reported_rung = control::Rung::kUnknown;  // in the last event
+  bool unreported = false;                                // no event has said that it is up
 
   std::unique_ptr<handshake::Identity> identity;  // null: shared keys only
   std::unique_ptr<handshake::ListenerKeys> keys;

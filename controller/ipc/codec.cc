@@ -20,7 +20,8 @@ constexpr const char* kNames[] = {"Hello",         "CarrierAdd",      "CarrierRe
                                   "ClassicOver",   "Leave",           "SourceGone",
                                   "PathUsed",      "PathMtuKnown",    "PathsChanged",
                                   "PathMtuWanted", "TunnelChange",    "ReloadAnswer",
-                                  "ReloadRequest", "TunnelChanged",   "CarrierRenamed"};
+                                  "ReloadRequest", "TunnelChanged",   "CarrierRenamed",
+                                  "CarrierMapped", "CarrierReady"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 absl::Status Malformed(size_t type) {

@@ -42,13 +42,14 @@ struct Hello {
 
 struct CarrierQueue {
   uint32_t queue = 0;
-  bool zero_copy = false;
   uint32_t chunk_size = 0;  // octets
   uint32_t chunks = 0;
-  UniqueFd xsk;
+  UniqueFd xsk;   // not bound yet
   UniqueFd umem;  // memfd registered as the UMEM
 };
 
+// Map these and say so (CarrierMapped): some kernels allow it only before the sockets are bound,
+// which the broker does then.
 struct CarrierAdd {
   CarrierId carrier = 0;
   std::string name;
@@ -56,6 +57,14 @@ struct CarrierAdd {
   std::array<uint8_t, 6> mac{};
   uint32_t mtu = 0;
   std::vector<CarrierQueue> queues;  // empty: no AF_XDP here
+};
+
+// Answer to CarrierMapped: the sockets are bound, frames come. Not OK: they are not and never will
+// be; nothing of them is needed any more, nor does the engine still have to have mapped them.
+struct CarrierReady {
+  CarrierId carrier = 0;
+  bool zero_copy = false;  // every queue
+  absl::Status status;
 };
 
 struct CarrierRemove {
@@ -80,7 +89,9 @@ struct Datapath {
   int rung = 3;           // 1, 2 or 3 (design: the ladder)
   bool afxdp_tx = false;  // send through AF_XDP
   bool degraded = false;  // the configuration asks for more than could be had
-  std::string reason;     // why not a higher rung
+  bool pending = false;   // carriers are being set up: another rung may follow at once
+  std::string cause;      // why not a higher rung: stable name (broker/datapath.h)
+  std::string reason;     // the same for people
   std::string trouble;    // why nothing can leave at all, as far as links tell; else empty
   std::vector<CarrierId> carriers;
 };
@@ -209,6 +220,12 @@ struct ReloadAnswer {
 
 struct Ready {};  // maps adopted, control socket served
 
+// Answer to CarrierAdd: the rings of all its queues are mapped and filled, or why not.
+struct CarrierMapped {
+  CarrierId carrier = 0;
+  absl::Status status;
+};
+
 struct UpRequest {
   uint64_t request = 0;
   std::string name;
@@ -312,6 +329,6 @@ using Message =
                  NextHopWanted, EndpointFailed, SmallestMtu, DatapathChanged, Ping, Pong,
                  ClassicRelay, ClassicPeer, ClassicOver, Leave, SourceGone, PathUsed, PathMtuKnown,
                  PathsChanged, PathMtuWanted, TunnelChange, ReloadAnswer, ReloadRequest,
-                 TunnelChanged, CarrierRenamed>;
+                 TunnelChanged, CarrierRenamed, CarrierMapped, CarrierReady>;
 
 }  // namespace cipe::ipc

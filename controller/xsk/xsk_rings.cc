@@ -24,8 +24,10 @@ absl::Status MapRing(int fd, const char* name, const xdp_ring_offset& offset, ui
   void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
                     static_cast<off_t>(page_offset));
   if (base == MAP_FAILED) {
-    return absl::InvalidArgumentError(absl::StrCat("AF_XDP ", name, " ring of ", entries,
-                                                   " entries cannot be mapped: ", strerror(errno)));
+    const bool bound = errno == EBUSY;  // the one reason that net/xdp/xsk.c has for it
+    const std::string text = absl::StrCat("AF_XDP ", name, " ring of ", entries,
+                                          " entries cannot be mapped: ", strerror(errno));
+    return bound ? absl::FailedPreconditionError(text) : absl::InvalidArgumentError(text);
   }
   *mapping = RingMapping(base, length);
   uint8_t* start = mapping->base();

@@ -143,9 +143,10 @@ class ConsumerRing {
 
 class XskRings {
  public:
-  // Maps the rings of a bound socket. `fd` is borrowed and must outlive this object; `sizes` are
-  // those it was made with (the kernel does not tell them). InvalidArgument when `fd` is no AF_XDP
-  // socket or the sizes do not fit it.
+  // Maps the rings of a socket that is not bound yet (of a bound one only newer kernels allow it).
+  // `fd` is borrowed and must outlive this object; `sizes` are those it was made with (the kernel
+  // does not tell them). InvalidArgument when `fd` is no AF_XDP socket or the sizes do not fit it;
+  // FailedPrecondition when it is bound and this kernel minds.
   static absl::StatusOr<XskRings> Map(int fd, const RingSizes& sizes);
 
   XskRings(XskRings&&) = default;

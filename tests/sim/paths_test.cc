@@ -159,11 +159,12 @@ TEST(Paths, WhatThisHostCannotSendIsCountedAndToldAsItsOwnTrouble) {
       testing::HasSubstr("this host cannot send to 192.0.2.2:6789: Network is unreachable"));
   EXPECT_THAT(diagnosis().why, testing::Not(testing::HasSubstr("no answer")));
   EXPECT_THAT(diagnosis().advice, testing::HasSubstr("route"));
-  ipc::DatapathChanged changed{kTunnel, 1420, {3, false, false, "", "carrier eth0 is down", {}}};
+  ipc::DatapathChanged changed{
+      kTunnel, 1420, {3, false, false, false, "", "", "carrier eth0 is down", {}}};
   net.a->engine().DatapathChanged(changed);
   EXPECT_THAT(diagnosis().why, testing::HasSubstr("; carrier eth0 is down"));
   EXPECT_THAT(diagnosis().advice, testing::HasSubstr("bring the carrier up"));
-  changed = {kTunnel, 1400, {2, false, false, "", "", {7}}};
+  changed = {kTunnel, 1400, {2, false, false, false, "", "", "", {7}}};
   net.a->engine().DatapathChanged(changed);
   EXPECT_EQ(net.a->tunnel().mtu, 1400u);
   net.a->send_error = 0;

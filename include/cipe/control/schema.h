@@ -32,7 +32,7 @@
 //    "daemon":   {"version", "ciped_pid", "engine_pid", "abi", "aead"},
 //    "tunnels":  [{"name", "id", "state", "reason", "protocol", "suite", "insecure",
 //                  "listen_port", "addresses",
-//                  "mtu", "rung", "rung_name", "rung_reason",
+//                  "mtu", "rung", "rung_name", "rung_reason", "rung_cause",
 //                  "carriers": [{"name", "queues", "mode", "reason"}],
 //                  "public_key", "peers", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets",
 //                  "drops": {"rx_replayed": 3, ...}}],
@@ -59,8 +59,11 @@
 // "no_answer", "idle", "no_endpoint", "dead" (Ping goes unanswered). slot: "previous", "current",
 // "next". role: "initiator", "responder". rung: 1, 2, 3 or null; rung_name: "afxdp-zerocopy" (1),
 // "afxdp-copy" (2, AF_XDP both ways), "afxdp-rx" (2, receives by AF_XDP, sends by the kernel),
-// "socket" (3). public_key: base64, or "shared" for a peer with a shared key; null for a tunnel
-// without key pair.
+// "socket" (3). rung_reason: why it is no better one, for people; rung_cause: the same as a stable
+// name: "configured", "no_carrier", "carrier_missing", "carrier_unfit", "xdp_refused",
+// "sockets_not_made", "rings_pending" (passes by itself), "rings_late", "rings_not_mapped",
+// "sockets_not_bound", "no_zero_copy"; both null on rung 1. public_key: base64, or "shared" for a
+// peer with a shared key; null for a tunnel without key pair.
 //
 // insecure: a sentence for people where the protocol is broken by design, that is protocol 3; its
 // suite is "blowfish", "idea", "idea-be" or "none". A "session" of protocol 3 is a key in use: role
@@ -74,9 +77,9 @@
 // event, with what it has beside the peer (null for events of a tunnel): "up" (rung, rung_name),
 // "down", "handshake" (endpoint; a session where none was), "rekeyed" (endpoint), "no_answer"
 // (why), "closed", "dead" (why; pings go unanswered), "alive", "roamed" (endpoint, before),
-// "rung_changed" (rung, rung_name, before, reason), "path_mtu_changed" (path_mtu, before, source),
-// "drop_burst" (reason, count, sentence: 1000 or more within a second, told every 10 s at most).
-// Who does not read is disconnected at 1 MB of unread events.
+// "rung_changed" (rung, rung_name, before, cause, reason), "path_mtu_changed" (path_mtu, before,
+// source), "drop_burst" (reason, count, sentence: 1000 or more within a second, told every 10 s at
+// most). Who does not read is disconnected at 1 MB of unread events.
 //
 // Promises: names are snake_case, never renamed or given another meaning, only added. What is not
 // known is null, never left out. Objects of "show" that were not asked for are empty arrays. No

@@ -4,11 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/event_loop.h"
 #include "broker/datapath.h"
 #include "broker/endpoint_check.h"
 #include "tests/bpf/privilege.h"
+#include "xsk/umem.h"
+#include "xsk/xsk_rings.h"
 
 namespace cipe::broker {
 namespace {
@@ -40,13 +45,12 @@ class CarriersTest : public testing::Test {
     auto maps = steering::MapSet::Create();
     ASSERT_TRUE(maps.ok()) << maps.status();
     maps_ = std::make_unique<steering::MapSet>(*std::move(maps));
-    carriers_ = std::make_unique<CarrierTable>(*maps_, [this](ipc::Message message) {
-      if (const auto* gone = std::get_if<ipc::CarrierRemove>(&message)) {
-        removed_.push_back(gone->carrier);
-      } else if (const auto* renamed = std::get_if<ipc::CarrierRenamed>(&message)) {
-        renamed_.emplace_back(renamed->carrier, renamed->name);
-      }
-    });
+    carriers_ = std::make_unique<CarrierTable>(
+        *loop_, *maps_, [this](ipc::Message message) { OnMessage(std::move(message)); },
+        [this](ipc::CarrierId id) {
+          settled_.push_back(id);
+          loop_->Stop();
+        });
     config_.name = "tun";
     config_.path = "/etc/cipe/tun.conf";
     config_.datapath = config::Datapath::kXdp;
@@ -63,8 +67,53 @@ class CarriersTest : public testing::Test {
     EXPECT_TRUE(plan.ok()) << plan.status();
     return *std::move(plan);
   }
-  DatapathChoice Choose(const std::vector<Endpoint>& endpoints = {}) {
+  // Sockets that are offered are kept open, as an engine keeps them.
+  void OnMessage(ipc::Message message) {
+    if (auto* add = std::get_if<ipc::CarrierAdd>(&message)) {
+      offered_.push_back(add->carrier);
+      sockets_[add->carrier] = std::move(*add);
+    } else if (const auto* ready = std::get_if<ipc::CarrierReady>(&message)) {
+      ready_.push_back(*ready);
+      if (!ready->status.ok()) Close(ready->carrier);
+    } else if (const auto* gone = std::get_if<ipc::CarrierRemove>(&message)) {
+      removed_.push_back(gone->carrier);
+      Close(gone->carrier);
+    } else if (const auto* renamed = std::get_if<ipc::CarrierRenamed>(&message)) {
+      renamed_.emplace_back(renamed->carrier, renamed->name);
+    }
+  }
+  void Close(ipc::CarrierId id) {
+    rings_.erase(id);  // a mapping holds its socket
+    sockets_.erase(id);
+  }
+  // What an engine does: maps everything that was offered and says so.
+  void Map() {
+    for (const ipc::CarrierId id : std::exchange(offered_, {})) {
+      for (const ipc::CarrierQueue& queue : sockets_[id].queues) {
+        auto rings = xsk::XskRings::Map(queue.xsk.get(), {});
+        ASSERT_TRUE(rings.ok()) << rings.status();
+        rings_[id].push_back(*std::move(rings));
+      }
+      carriers_->OnMapped({id, absl::OkStatus()});
+    }
+  }
+  DatapathChoice ChoosePending(const std::vector<Endpoint>& endpoints = {}) {
     return ChooseDatapath(Plan(endpoints), carriers_.get(), config_);
+  }
+  // With an engine that maps at once what it is offered.
+  DatapathChoice Choose(const std::vector<Endpoint>& endpoints = {}) {
+    DatapathChoice choice = ChoosePending(endpoints);
+    Map();
+    Settle(choice);  // the queue may be held for a moment by the socket before
+    return Concluded(choice);
+  }
+  // The loop stops whenever a carrier settled, which may have been before it ran.
+  void Settle(const DatapathChoice& choice) {
+    for (int i = 0; i < 8 && Concluded(choice).pending; ++i) EXPECT_TRUE(loop_->Run().ok());
+  }
+  DatapathChoice Concluded(DatapathChoice choice) {
+    Conclude(*carriers_, config_, &choice);
+    return choice;
   }
   // As the monitor does, when it sees that the interface has gone.
   void Delete(const std::string& name) {
@@ -76,7 +125,13 @@ class CarriersTest : public testing::Test {
     return netlink::GetLink(&socket_, name)->xdp_program_id != 0;
   }
 
+  SystemClock clock_;
+  std::unique_ptr<EventLoop> loop_ = *EventLoop::Create(clock_);
   netlink::Socket socket_ = *netlink::Socket::Open();
+  std::vector<ipc::CarrierId> offered_, settled_;  // not answered; as told
+  std::vector<ipc::CarrierReady> ready_;
+  std::map<ipc::CarrierId, ipc::CarrierAdd> sockets_;
+  std::map<ipc::CarrierId, std::vector<xsk::XskRings>> rings_;
   std::unique_ptr<steering::MapSet> maps_;
   std::unique_ptr<CarrierTable> carriers_;
   std::vector<ipc::CarrierId> removed_;
@@ -185,6 +240,132 @@ TEST_F(CarriersTest, AFailedCarrierIsTriedAgainOnlyWhenItChanged) {
   EXPECT_EQ(Plan({}).Seen(*carriers_), choice.seen);
   config_.datapath = config::Datapath::kAuto;
   EXPECT_FALSE(Choose().degraded) << "nothing was asked for";
+}
+
+TEST_F(CarriersTest, NoRungIsClaimedBeforeTheEngineHasMappedTheRings) {
+  config_.carriers = {"ours"};
+  const DatapathChoice fresh = ChoosePending();
+  EXPECT_EQ(fresh.rung, 3);
+  EXPECT_TRUE(fresh.pending);
+  EXPECT_FALSE(fresh.afxdp_tx);
+  EXPECT_FALSE(fresh.degraded) << "it is too early to say so";
+  EXPECT_EQ(fresh.cause, "rings_pending");
+  EXPECT_TRUE(Attached("ours")) << "the program passes frames to the kernel";
+  EXPECT_THAT(settled_, IsEmpty());
+  Map();
+  const DatapathChoice now = Concluded(fresh);
+  EXPECT_EQ(now.rung, 2) << now.reason;
+  EXPECT_FALSE(now.pending);
+  EXPECT_EQ(now.cause, "no_zero_copy");
+  EXPECT_THAT(settled_, ElementsAre(fresh.carriers[0]));
+  ASSERT_THAT(ready_, testing::SizeIs(1));
+  EXPECT_TRUE(ready_[0].status.ok());
+  EXPECT_EQ(Plan({}).Seen(*carriers_), fresh.seen);
+  // Another answer, an answer to nothing.
+  carriers_->OnMapped({fresh.carriers[0], absl::InternalError("no")});
+  carriers_->OnMapped({77, absl::OkStatus()});
+  EXPECT_EQ(Concluded(fresh).rung, 2);
+  // The second tunnel there has nothing to wait for.
+  EXPECT_FALSE(ChoosePending().pending);
+}
+
+TEST_F(CarriersTest, RingsThatCannotBeMappedAreRung3WithTheReason) {
+  config_.carriers = {"ours"};
+  const DatapathChoice fresh = ChoosePending();
+  ASSERT_THAT(offered_, testing::SizeIs(1));
+  // The words of a kernel that maps no bound socket.
+  carriers_->OnMapped({offered_[0], absl::FailedPreconditionError("fill ring: EBUSY")});
+  const DatapathChoice failed = Concluded(fresh);
+  EXPECT_EQ(failed.rung, 3);
+  EXPECT_FALSE(failed.pending);
+  EXPECT_TRUE(failed.degraded);
+  EXPECT_EQ(failed.cause, "rings_not_mapped");
+  EXPECT_THAT(failed.reason, testing::AllOf(HasSubstr("carrier ours"), HasSubstr("fill ring")));
+  EXPECT_THAT(settled_, ElementsAre(fresh.carriers[0]));
+  EXPECT_FALSE(Attached("ours")) << "a program without sockets is only in the way";
+  EXPECT_EQ(carriers_->Find(netlink::GetLink(&socket_, "ours")->index), nullptr);
+  EXPECT_THAT(carriers_->Describe(), IsEmpty()) << "nothing to hand over";
+  EXPECT_EQ(Plan({}).Seen(*carriers_), fresh.seen) << "nothing new, nothing to do";
+  Ip("link set ours down");
+  EXPECT_NE(Plan({}).Seen(*carriers_), fresh.seen);
+  Ip("link set ours up");
+  const DatapathChoice again = Choose();
+  EXPECT_EQ(again.rung, 2) << again.reason;
+  EXPECT_NE(again.carriers, failed.carriers);
+  carriers_->Release(failed.carriers[0]);
+  EXPECT_TRUE(Attached("ours"));
+}
+
+TEST_F(CarriersTest, AnEngineThatDoesNotAnswerIsWaitedForNoLongerThanItMay) {
+  config_.carriers = {"ours"};
+  const DatapathChoice fresh = ChoosePending();
+  const Instant before = clock_.Now();
+  ASSERT_TRUE(loop_->Run().ok());  // until told that it settled
+  const auto waited = clock_.Now() - before;
+  EXPECT_GE(waited, CarrierTable::kPatience - std::chrono::milliseconds(50));
+  EXPECT_LE(waited, CarrierTable::kPatience + std::chrono::seconds(2));
+  const DatapathChoice late = Concluded(fresh);
+  EXPECT_EQ(late.rung, 3);
+  EXPECT_FALSE(late.pending);
+  EXPECT_TRUE(late.degraded);
+  EXPECT_EQ(late.cause, "rings_late");
+  Map();  // better late than never
+  EXPECT_EQ(Concluded(fresh).rung, 2);
+  EXPECT_THAT(settled_, ElementsAre(fresh.carriers[0], fresh.carriers[0]));
+}
+
+TEST_F(CarriersTest, AQueueThatSomebodyHoldsIsTriedForAWhileWithoutWaiting) {
+  config_.carriers = {"ours"};
+  const auto umem = xsk::UmemRegion::Create({});
+  ASSERT_TRUE(umem.ok());
+  const uint32_t index = netlink::GetLink(&socket_, "ours")->index;
+  auto holder = xsk::XskSocket::Open(index, 0, *umem, {});
+  ASSERT_TRUE(holder.ok() && holder->Bind().ok());
+  const DatapathChoice fresh = ChoosePending();
+  Map();
+  EXPECT_TRUE(Concluded(fresh).pending);
+  UniqueFd old = holder->TakeFd();
+  loop_->After(std::chrono::milliseconds(100), [&] { old.reset(); });
+  Settle(fresh);
+  EXPECT_EQ(Concluded(fresh).rung, 2) << Concluded(fresh).reason;
+  carriers_->Release(fresh.carriers[0]);
+  // And one that stays.
+  auto stays = xsk::XskSocket::Open(index, 0, *umem, {});
+  ASSERT_TRUE(stays.ok());
+  for (int i = 0; i < 100 && !stays->bound(); ++i) {
+    if (!stays->Bind().ok()) usleep(10'000);
+  }
+  ASSERT_TRUE(stays->bound());
+  const DatapathChoice busy = Choose();
+  EXPECT_EQ(busy.rung, 3);
+  EXPECT_EQ(busy.cause, "sockets_not_bound");
+  EXPECT_THAT(busy.reason, HasSubstr("another AF_XDP socket holds this queue"));
+}
+
+TEST_F(CarriersTest, EachEngineGetsSocketsOfItsOwn) {
+  config_.carriers = {"ours"};
+  const DatapathChoice first = Choose();
+  ASSERT_EQ(first.rung, 2) << first.reason;
+  sockets_.clear();
+  rings_.clear();
+  carriers_->OnEngineDeath();
+  EXPECT_TRUE(Concluded(first).pending);
+  EXPECT_EQ(Concluded(first).rung, 3);
+  carriers_->OnMapped({first.carriers[0], absl::OkStatus()});
+  EXPECT_EQ(Concluded(first).rung, 3) << "nothing has been offered";
+  carriers_->Reannounce();
+  EXPECT_THAT(offered_, ElementsAre(first.carriers[0]));
+  Map();
+  Settle(first);
+  EXPECT_EQ(Concluded(first).rung, 2) << Concluded(first).reason;
+  // Handing over: an answer that is under way binds nothing any more.
+  carriers_->OnEngineDeath();
+  sockets_.clear();
+  rings_.clear();
+  carriers_->Reannounce();
+  carriers_->StopSteering();
+  Map();
+  EXPECT_EQ(Concluded(first).rung, 3);
 }
 
 class EndpointCheckTest : public CarriersTest {

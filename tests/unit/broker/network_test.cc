@@ -7,6 +7,8 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/event_loop.h"
 #include "broker/carrier_table.h"
 #include "broker/listeners.h"
 #include "broker/next_hops.h"
@@ -114,7 +116,8 @@ class NextHopTest : public NetworkTest {
   void SetUp() override {
     NetworkTest::SetUp();
     Ip("neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev ours");
-    carriers_ = std::make_unique<CarrierTable>(*maps_, [](ipc::Message) {});
+    carriers_ = std::make_unique<CarrierTable>(
+        *loop_, *maps_, [](ipc::Message) {}, [](ipc::CarrierId) {});
     hops_ = std::make_unique<NextHops>(&socket_, *carriers_, [this](ipc::Message message) {
       told_.push_back(std::get<ipc::NextHop>(std::move(message)));
     });
@@ -126,6 +129,14 @@ class NextHopTest : public NetworkTest {
     ASSERT_TRUE(carrier.ok()) << carrier.status();
     id_ = (*carrier)->id();
   }
+  // The same, as far as an engine's word for its mappings.
+  void CarryMapped() {
+    Carry();
+    carriers_->OnMapped({id_, absl::OkStatus()});
+    ASSERT_TRUE(carriers_->ById(id_)->ready());
+  }
+  SystemClock clock_;
+  std::unique_ptr<EventLoop> loop_ = *EventLoop::Create(clock_);
   std::unique_ptr<CarrierTable> carriers_;
   std::unique_ptr<NextHops> hops_;
   std::vector<ipc::NextHop> told_;
@@ -133,8 +144,20 @@ class NextHopTest : public NetworkTest {
   const Endpoint near_ = *Endpoint::Parse("192.0.2.2:6789");
 };
 
-TEST_F(NextHopTest, SaysWhereFramesGoAndWhenThatChanges) {
+TEST_F(NextHopTest, NothingGoesOutByACarrierThatIsNotReady) {
   Carry();
+  hops_->Want(1, 0, near_);
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_FALSE(told_[0].usable);
+  carriers_->OnMapped({id_, absl::OkStatus()});
+  hops_->Refresh();
+  ASSERT_EQ(told_.size(), 2u);
+  EXPECT_TRUE(told_[1].usable);
+  EXPECT_EQ(told_[1].carrier, id_);
+}
+
+TEST_F(NextHopTest, SaysWhereFramesGoAndWhenThatChanges) {
+  CarryMapped();
   hops_->Want(1, 0, near_);
   ASSERT_EQ(told_.size(), 1u);
   EXPECT_TRUE(told_[0].usable);
@@ -156,7 +179,7 @@ TEST_F(NextHopTest, SaysWhereFramesGoAndWhenThatChanges) {
 }
 
 TEST_F(NextHopTest, ThroughAGateway) {
-  Carry();
+  CarryMapped();
   Ip("route add 203.0.113.0/24 via 192.0.2.2");
   hops_->Want(1, 0, *Endpoint::Parse("203.0.113.9:1"));
   ASSERT_EQ(told_.size(), 1u);
@@ -169,7 +192,7 @@ TEST_F(NextHopTest, ThroughAGateway) {
 }
 
 TEST_F(NextHopTest, SaysWhatThePathTakes) {
-  Carry();
+  CarryMapped();
   hops_->Want(1, 0, near_);
   ASSERT_EQ(told_.size(), 1u);
   EXPECT_EQ(told_[0].mtu, 1500u);
@@ -189,7 +212,7 @@ TEST_F(NextHopTest, SaysWhatThePathTakes) {
 
 TEST_F(NextHopTest, WithoutRouteCarrierOrNeighbourItIsNotUsable) {
   hops_->Want(1, 0, near_);  // no carrier yet
-  Carry();
+  CarryMapped();
   for (const char* text : {"203.0.113.1:1", "192.0.2.1:1", "192.0.2.77:1", "[2001:db8::2]:1"}) {
     hops_->Want(1, 0, *Endpoint::Parse(text));
   }
@@ -201,7 +224,7 @@ TEST_F(NextHopTest, WithoutRouteCarrierOrNeighbourItIsNotUsable) {
 }
 
 TEST_F(NextHopTest, AForgottenTunnelIsNotFollowed) {
-  Carry();
+  CarryMapped();
   hops_->Want(1, 0, near_);
   hops_->Want(2, 0, near_);
   EXPECT_EQ(hops_->size(), 2u);
@@ -215,7 +238,7 @@ TEST_F(NextHopTest, AForgottenTunnelIsNotFollowed) {
 }
 
 TEST_F(NextHopTest, CarriersAreSharedAndGoWithTheirLastUser) {
-  Carry();
+  CarryMapped();
   const auto link = netlink::GetLink(&socket_, "ours");
   EXPECT_NE(link->xdp_program_id, 0u);
   const auto again = carriers_->Acquire(*link);

@@ -20,6 +20,7 @@ inline Snapshot SampleSnapshot() {
   t.mtu = 1420;
   t.rung = Rung::kAfxdpRx;
   t.rung_reason = "veth has no zero copy";
+  t.rung_cause = "no_zero_copy";
   t.carriers = {{"eth0", 2, "afxdp-copy", std::nullopt}};
   t.public_key = "PUB";
   t.peers = 2;

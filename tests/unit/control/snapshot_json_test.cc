@@ -14,6 +14,7 @@ constexpr char kGolden[] =
     R"("tunnels":[{"name":"site-a","id":1,"state":"degraded","reason":"peer does not answer",)"
     R"("protocol":5,"suite":"aes256gcm","insecure":null,"listen_port":6789,"addresses":["10.9.0.2/32"],)"
     R"("mtu":1420,"rung":2,"rung_name":"afxdp-rx","rung_reason":"veth has no zero copy",)"
+    R"("rung_cause":"no_zero_copy",)"
     R"("carriers":[{"name":"eth0","queues":2,"mode":"afxdp-copy","reason":null}],)"
     R"("public_key":"PUB","peers":2,"rx_bytes":2048,"tx_bytes":1,"rx_packets":3,"tx_packets":4,)"
     R"("drops":{"rx_replayed":3}}],)"

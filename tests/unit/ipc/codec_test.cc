@@ -75,6 +75,8 @@ TEST(Codec, TunnelAddKeepsItsFields) {
   EXPECT_FALSE(m.udp6.valid());
   EXPECT_EQ(m.datapath.rung, 2);
   EXPECT_TRUE(m.datapath.degraded);
+  EXPECT_TRUE(m.datapath.pending);
+  EXPECT_EQ(m.datapath.cause, "no_zero_copy");
   EXPECT_EQ(m.datapath.trouble, "carrier eth1 has no link");
   EXPECT_TRUE(m.datapath.afxdp_tx);
   ASSERT_TRUE(m.config.classic.has_value());
@@ -221,7 +223,7 @@ TEST(Codec, HugeLengthsAllocateNothing) {
 
 TEST(Codec, TooManyDescriptorsAreRefusedBySender) {
   CarrierAdd carrier;
-  for (int i = 0; i < 130; ++i) carrier.queues.push_back({0, false, 0, 0, AnyFd(), AnyFd()});
+  for (int i = 0; i < 130; ++i) carrier.queues.push_back({0, 0, 0, AnyFd(), AnyFd()});
   Message message = std::move(carrier);
   EXPECT_EQ(EncodeMessage(message).status().code(), absl::StatusCode::kInvalidArgument);
 }

@@ -135,7 +135,8 @@ inline TunnelAdd SampleTunnelAdd() {
   m.listen_port = 6789;
   m.tso = true;
   m.uso = true;
-  m.datapath = {2, true, true, "copy mode", "carrier eth1 has no link", {1, 2}};
+  m.datapath = {2,     true, true, true, "no_zero_copy", "copy mode", "carrier eth1 has no link",
+                {1, 2}};
   m.tun.push_back(AnyFd());
   m.tun.push_back(AnyFd());
   m.udp4 = AnyFd();
@@ -174,10 +175,12 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(std::move(hello));
   CarrierAdd carrier{3, "eth0", 2, {1, 2, 3, 4, 5, 6}, 1500, {}};
   for (uint32_t q = 0; q < 64; ++q) {
-    carrier.queues.push_back({q, q % 2 == 0, 4096, 8192, AnyFd(), AnyFd()});
+    carrier.queues.push_back({q, 4096, 8192, AnyFd(), AnyFd()});
   }
   all.push_back(std::move(carrier));
   all.push_back(CarrierRemove{3});
+  all.push_back(CarrierMapped{3, absl::FailedPreconditionError("RX ring cannot be mapped")});
+  all.push_back(CarrierReady{3, true, absl::OkStatus()});
   all.push_back(SampleTunnelAdd());
   all.push_back(TunnelRemove{5});
   all.push_back(EndpointResolved{5, 11, SampleEndpoint(), "no such name"});
@@ -197,7 +200,7 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(NextHopWanted{5, SampleEndpoint()});
   all.push_back(EndpointFailed{5, 11, SampleEndpoint()});
   all.push_back(SmallestMtu{5, 1300});
-  all.push_back(DatapathChanged{5, 1300, {1, true, false, "", "", {3}}});
+  all.push_back(DatapathChanged{5, 1300, {1, true, false, true, "rings_pending", "soon", "", {3}}});
   all.push_back(Ping{77});
   all.push_back(Pong{78});
   all.push_back(ClassicRelay{5, SampleEndpoint(), "connected to 192.0.2.1:1080"});
