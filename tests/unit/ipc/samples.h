@@ -179,8 +179,6 @@ inline std::vector<Message> SampleMessages() {
   }
   all.push_back(std::move(carrier));
   all.push_back(CarrierRemove{3});
-  all.push_back(CarrierMapped{3, absl::FailedPreconditionError("RX ring cannot be mapped")});
-  all.push_back(CarrierReady{3, true, absl::OkStatus()});
   all.push_back(SampleTunnelAdd());
   all.push_back(TunnelRemove{5});
   all.push_back(EndpointResolved{5, 11, SampleEndpoint(), "no such name"});
@@ -217,6 +215,8 @@ inline std::vector<Message> SampleMessages() {
   all.push_back(ReloadRequest{4, "site-a", true});
   all.push_back(TunnelChanged{5, 9, absl::InternalError("no")});
   all.push_back(CarrierRenamed{3, "wan0"});
+  all.push_back(CarrierMapped{3, absl::FailedPreconditionError("RX ring cannot be mapped")});
+  all.push_back(CarrierReady{3, true, absl::OkStatus()});
   return all;
 }
 
