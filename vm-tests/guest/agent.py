@@ -92,12 +92,17 @@ def serve(request):
         answer(request["id"], 255, "", f"agent: {type(error).__name__}: {error}")
 
 
-def main(received):
+def main(came):
+    begun = []  # pieces of a line: one of some MB comes a page at a time
     while True:
-        *lines, received = received.split(b"\n")
-        for line in filter(None, lines):
-            threading.Thread(target=serve, args=(json.loads(line),), daemon=True).start()
-        received += port.read(65536) or b""  # noqa: F821
+        *lines, rest = came.split(b"\n")
+        for line in lines:
+            whole = b"".join([*begun, line])
+            begun.clear()
+            if whole:
+                threading.Thread(target=serve, args=(json.loads(whole),), daemon=True).start()
+        begun.append(rest)
+        came = port.read(65536) or b""  # noqa: F821
 
 
 main(received)  # noqa: F821

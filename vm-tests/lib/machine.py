@@ -49,7 +49,8 @@ class Machine:
     def start(self, disk, netdevs, snapshot=None):
         """Boots, or goes on where the snapshot in the disk was taken. Returns at once."""
         self._nics = len(netdevs)
-        command = [*self._inside, *self._command(disk, netdevs)]
+        # It ends with us, however we end.
+        command = [*self._inside, "setpriv", "--pdeathsig", "KILL", *self._command(disk, netdevs)]
         if snapshot is not None:
             command += ["-loadvm", snapshot]
         self._boots = 0 if snapshot is not None else 1

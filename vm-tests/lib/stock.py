@@ -1,5 +1,6 @@
 """What the cases start from: the package, the image, the accelerator, disks with a booted system."""
 
+import fcntl
 import os
 import pathlib
 import re
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
-from channel import VmError
+from channel import AGENT, VmError
 from image import CACHE, ROOT, Image, digest
 from machine import NICS, Machine, Shape, overlay
 from wire import Switch
@@ -92,12 +93,16 @@ class Stock:
         accelerator = self.accelerator(series, say)
         key = digest(self.image.key, series, shape, NICS, *accelerator,
                      pathlib.Path(__file__).with_name("machine.py").read_bytes(),
-                     *(path.read_bytes() for path in sorted(
-                         pathlib.Path(__file__).parents[1].joinpath("guest").glob("[as]*t*.py"))),
+                     AGENT.read_bytes(),
                      self.deb.read_bytes() if state == "installed" else "")
         made = self._snapshots / f"{state}-{series}-{shape}-{key}.qcow2"
-        if made.exists():
-            return made
+        with open(self._snapshots / f"{state}-{series}-{shape}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of cases side by side the first makes it
+            if not made.exists():
+                self._make(made, series, shape, state, accelerator, say)
+        return made
+
+    def _make(self, made, series, shape, state, accelerator, say):
         for old in self._snapshots.glob(f"{state}-{series}-{shape}-*.qcow2"):
             old.unlink()
         say(f"making a snapshot of {series}, {shape}, {state}")
@@ -106,7 +111,6 @@ class Stock:
             machine.save(state)
             machine.end()
             shutil.move(disk, made)
-        return made
 
     def _prepare(self, machine, state):
         steps = ["systemctl is-system-running --wait"]

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import tempfile
 import time
@@ -11,6 +12,17 @@ import kernel_log
 from channel import VmError
 from machine import NICS, Machine, Shape, copy_disk, overlay
 from wire import Bridges, Switch
+
+
+# Sockets have short names, so not in the build tree.
+PREFIX = "cipe-vm-"
+
+
+def remove_remains(pid):
+    """What a process that was killed could not remove; its VMs end with it."""
+    for path in pathlib.Path("/tmp").glob(f"{PREFIX}{pid}-*"):
+        Bridges.remove(path.name)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class Skip(Exception):
@@ -111,7 +123,7 @@ class Lab:
 
     def __init__(self, stock, kernel, log, logs):
         self.kernel, self._stock, self._log, self.logs = kernel, stock, log, logs
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cipe-vm-", dir="/tmp"))
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir="/tmp"))
         self.hosts, self._wires = [], []
         self._switch = self._bridges = None
         self.started = time.monotonic()

@@ -2,7 +2,6 @@
 on bridges inside a network namespace, which needs root and gives NICs with several queues."""
 
 import collections
-import contextlib
 import os
 import pathlib
 import selectors
@@ -185,8 +184,11 @@ class Bridges:
         return f"tap,ifname={name},script=no,downscript=no,queues={queues}"
 
     def close(self):
-        with contextlib.suppress(VmError):
-            self._ip("netns", "del", self.namespace)
+        self.remove(self.namespace)
+
+    @classmethod
+    def remove(cls, name):
+        cls._ip("netns", "del", name, check=False)
 
     def _inside(self, *words, check=True):
         return self._ip("netns", "exec", self.namespace, *words, check=check)

@@ -1,7 +1,7 @@
 """Runs cases in processes of their own, several side by side, and those that ask for it alone.
 
-A case has nothing on the host that another could have too: Lab names namespaces and directories by
-the process. So all that cases share is the processor, which most leave idle while they wait.
+A case has nothing on the host that another could have too: its lab names everything by the process.
+So all that cases share is the processor, which most leave idle while they wait.
 """
 
 import contextlib
@@ -13,8 +13,6 @@ import sys
 import tempfile
 import time
 import typing
-
-import lab as labs
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 CLEANING_SECONDS = 60
@@ -52,6 +50,22 @@ def in_order(cases, seconds):
                                                    -seconds.get(item[0], 0)))
 
 
+def earlier_seconds(path):
+    """{name: seconds}; empty where nothing was measured yet."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def remember_seconds(path, rows):
+    measured = {row[0]: round(row[1], 1) for row in rows if row[2] == "passed"}
+    fresh = path.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        fresh.write_text(json.dumps({**earlier_seconds(path), **measured}, indent=0))
+        fresh.rename(path)
+
+
 def start(case, function, run_case, running):
     """Forks; the child runs the case, writes (outcome, reason) to PLACE.json and ends."""
     sys.stdout.flush()
@@ -82,13 +96,13 @@ def start(case, function, run_case, running):
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def result_of(case, status):
+def result_of(case, status, remove_remains):
     """(outcome, reason) of a process that has ended."""
     try:
         with open(case.place + ".json") as file:
             return tuple(json.load(file))
     except (OSError, ValueError):
-        labs.remove_remains(case.pid)
+        remove_remains(case.pid)
         return "failed", f"its process ended with {os.waitstatus_to_exitcode(status)}"
 
 
@@ -108,7 +122,7 @@ def reaped(pid, wait=False):
     return status if found else None
 
 
-def end_all(running):
+def end_all(running, remove_remains):
     """Asks them to end, waits until they have cleaned up, and does it for those that cannot."""
     for case in running:
         with contextlib.suppress(ProcessLookupError):
@@ -119,7 +133,7 @@ def end_all(running):
             if time.monotonic() > deadline:
                 os.kill(case.pid, signal.SIGKILL)
                 reaped(case.pid, wait=True)
-                labs.remove_remains(case.pid)
+                remove_remains(case.pid)
                 break
             time.sleep(0.05)
 
@@ -144,13 +158,13 @@ def ended(running, most_seconds):
     return found
 
 
-def run_all(cases, run_case, jobs, most_seconds, seconds=None):
+def run_all(cases, run_case, jobs, most_seconds, remove_remains, seconds=None):
     """Yields (name, seconds, outcome, reason) as cases end; their output is printed in one piece
     (with one job as it comes). When the generator is closed early, the processes end first and
-    remove what they made."""
+    remove what they made. `remove_remains(pid)` does it for one that could not."""
     waiting = in_order(cases, seconds or {}) if jobs > 1 else list(cases.items())
     running = []
-    with tempfile.TemporaryDirectory(prefix="cipe-netns-") as directory:
+    with tempfile.TemporaryDirectory(prefix="cipe-cases-") as directory:
         try:
             while waiting or running:
                 while waiting and may_start(running, waiting[0][1], jobs):
@@ -161,13 +175,13 @@ def run_all(cases, run_case, jobs, most_seconds, seconds=None):
                                    f"{directory}/{len(waiting)}", jobs > 1)
                     start(case, function, run_case, running)
                 for case, took, status in ended(running, most_seconds):
-                    outcome, reason = result_of(case, status)
+                    outcome, reason = result_of(case, status, remove_remains)
                     show_log(case)
                     yield case.name, took, outcome, reason
                 time.sleep(0.02)
         finally:
             # Whoever asks twice must not interrupt this; every wait in it is bounded.
             before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
-            end_all(running)
+            end_all(running, remove_remains)
             for number, handler in before.items():
                 signal.signal(number, handler)
