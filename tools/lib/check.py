@@ -329,19 +329,20 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/check")
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--only", action="append", metavar="TIER")
+    parser.add_argument("--without", action="append", metavar="TIER")
     parser.add_argument("--fuzz-seconds", type=int, metavar="N")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, terminated)
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # ip and bpftool, which not every root's PATH has
     table = tiers(options.fuzz_seconds or (10 if options.fast else 60))
-    unknown = set(options.only or ()) - set(table)
+    unknown = {*(options.only or ()), *(options.without or ())} - set(table)
     if unknown:
         parser.error(f"no tier {', '.join(sorted(unknown))} here; there are: {' '.join(table)}")
     LOGS.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     total = run_tiers({name: run for name, run in table.items()
-                       if not options.only or name in options.only})
+                       if name in (options.only or table) and name not in (options.without or ())})
     print(f"took {time.monotonic() - started:.0f} s")
     print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
     return 1 if total.failed else 0
