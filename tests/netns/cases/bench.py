@@ -84,7 +84,9 @@ def smoke(lab):
         seen = {key: figure["median"] for key, figure in entry["figures"].items()}
         expect(set(seen) == FIGURES, f"{entry['name']} has {sorted(seen)}")
         # A loaded machine may lose too much at any rate; TCP and pings get through all the same.
-        zero = [key for key, value in seen.items() if value <= 0 and key not in RATES]
+        # The bare carrier costs next to nothing beyond its load: zero, by the clock of the kernel.
+        may = RATES if entry is ours else RATES | {"cpu"}
+        zero = [key for key, value in seen.items() if value <= 0 and key not in may]
         expect(not zero, f"{entry['name']}: nothing for {zero}")
         expect(entry["figures"]["fairness"]["median"] <= 1, "a fairness above 1")
     expect(veth["proof"]["markers_readable"] > 0 and ours["proof"]["markers_readable"] == 0,
